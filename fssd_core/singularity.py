@@ -1,0 +1,204 @@
+"""The paper in one short file: noise, the singularity F*, the perturbation and the distance (Huang et al. 2021, Alg. 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fssd_core.errors import InputError, ModelError
+from fssd_core.extractor import FeatureExtractor, check_images
+from fssd_core.runtime import Progress, in_batches, silent
+from fssd_core.types import LayerScores
+
+GRADIENTS = ("sign", "standardised")
+
+
+def uniform_noise(shape: Sequence[int], count: int = 100, *, generator: torch.Generator) -> Tensor:
+    """(S, C, H, W) images of independent pixels drawn from U[0, 1].
+
+    Args:
+        shape: (C, H, W) of one image.
+        count: S, at least 1; 20 are enough for AUROC, 100 is the authors' number.
+        generator: where the draws come from (a CPU generator gives the same noise on every device).
+    """
+    if count < 1:
+        raise InputError(f"{count} noise images were asked for; at least 1 is needed")
+    return torch.rand((count, *shape), generator=generator)
+
+
+def estimate_fss(extractor: FeatureExtractor, noise: Tensor, *, batch_size: int | None = None) -> dict[str, Tensor]:
+    """Mean feature of the noise per layer: F*_k = 1/S sum_s F_k(x_s)  (Algorithm 1, step 1).
+
+    Args:
+        extractor: the network and its K layers.
+        noise: (S, C, H, W) in [0, 1].
+        batch_size: noise images at once.
+
+    Returns:
+        {layer: (D_k,)} on the extractor's device.
+    """
+    sums: dict[str, Tensor] = {}
+
+    def one(rows: slice) -> dict[str, Tensor]:
+        with torch.no_grad():
+            return {
+                k: f.double().sum(0) if f.device.type != "mps" else f.sum(0)
+                for k, f in extractor.taps(noise[rows]).items()
+            }
+
+    check_images(noise)
+    for _, part in in_batches(len(noise), one, batch_size=batch_size):
+        for layer, value in part.items():
+            sums[layer] = sums[layer] + value if layer in sums else value
+    return {layer: (value / len(noise)).float() for layer, value in sums.items()}  # (S, D_k) -> (D_k,)
+
+
+def fssd(
+    extractor: FeatureExtractor,
+    images: Tensor,
+    fss: Mapping[str, Tensor],
+    *,
+    epsilon: float = 0.0,
+    gradient: str = "sign",
+    batch_size: int | None = None,
+    progress: Progress = silent,
+) -> LayerScores:
+    """FSSD_k(x) = ||F_k(x~_k) - F*_k||_2 with x~_k perturbed for layer k  (Algorithm 1, steps 2 and 3).
+
+    Args:
+        extractor: the network and its K layers.
+        images: (N, C, H, W) in [0, 1].
+        fss: {layer: (D_k,)} from `estimate_fss`.
+        epsilon: size of the perturbation in pixels, signed; 0 for none. The perturbed image is not clipped.
+        gradient: 'sign', x + epsilon sign(grad ||F_k(x) - F*_k||), the paper: positive moves away from F*; or
+            'standardised', x - epsilon (g - mean g) / std g over the batch, the authors' code: positive moves toward F*
+            and the result depends on the batch.
+        batch_size: images at once; halved on out-of-memory.
+        progress: told after each batch; may raise CancelledError.
+
+    Returns:
+        (N, K) distances, larger = more in-distribution.
+
+    Raises:
+        InputError: unknown gradient rule, epsilon not finite, or no images.
+        ModelError: F* of another network, or features that are not finite.
+    """
+    sweep = fssd_sweep(
+        extractor, images, fss, epsilons=[epsilon], gradient=gradient, batch_size=batch_size, progress=progress
+    )
+    return sweep[epsilon]
+
+
+def fssd_sweep(
+    extractor: FeatureExtractor,
+    images: Tensor,
+    fss: Mapping[str, Tensor],
+    *,
+    epsilons: Sequence[float],
+    gradient: str = "sign",
+    batch_size: int | None = None,
+    progress: Progress = silent,
+) -> dict[float, LayerScores]:
+    """`fssd` for several epsilons: one forward graph for all layers, K gradients, shared by all epsilons.
+
+    Returns:
+        {epsilon: (N, K) distances}, in the given order.
+    """
+    check_images(images)
+    if gradient not in GRADIENTS:
+        raise InputError(f"no gradient rule {gradient!r}; known: {', '.join(GRADIENTS)}")
+    if not epsilons or not np.isfinite(list(epsilons)).all():
+        raise InputError(f"epsilons {list(epsilons)} were given; give at least one finite number")
+    if len(images) == 0:
+        raise InputError("0 images were given; FSSD needs at least 1")
+    layers = extractor.layers
+    if missing := [layer for layer in layers if layer not in fss]:
+        raise ModelError(f"F* has no layer {', '.join(missing)}; estimate it with the same extractor")
+    out = {epsilon: np.empty((len(images), len(layers)), dtype=np.float32) for epsilon in epsilons}
+
+    def one(rows: slice) -> dict[float, Tensor]:
+        return _sweep_batch(extractor, images[rows], fss, list(epsilons), gradient)
+
+    for rows, part in in_batches(len(images), one, batch_size=batch_size, progress=progress):
+        for epsilon, values in part.items():
+            out[epsilon][rows] = values.cpu().numpy()
+    for epsilon, table in out.items():
+        if not np.isfinite(table).all():
+            bad = int((~np.isfinite(table).all(axis=1)).sum())
+            raise ModelError(
+                f"{bad} of {len(table)} images have distances that are not finite at epsilon {epsilon:g}; "
+                "check the weights and the images for NaN"
+            )
+    return {epsilon: LayerScores(table, layers) for epsilon, table in out.items()}
+
+
+def perturb(
+    extractor: FeatureExtractor,
+    images: Tensor,
+    fss: Mapping[str, Tensor],
+    layer: str,
+    *,
+    epsilon: float,
+    gradient: str = "sign",
+) -> Tensor:
+    """x~ of one layer (Algorithm 1, step 2): (N, C, H, W), not clipped, on the extractor's device."""
+    x = images.to(extractor.device).detach().requires_grad_(True)
+    with torch.enable_grad():
+        distance = _distance(extractor.taps(x, [layer])[layer], fss[layer])
+        (grad,) = torch.autograd.grad(distance.sum(), x)
+    return x.detach() + epsilon * _direction(grad, extractor, gradient)
+
+
+def _sweep_batch(
+    extractor: FeatureExtractor, images: Tensor, fss: Mapping[str, Tensor], epsilons: list[float], gradient: str
+) -> dict[float, Tensor]:
+    layers = extractor.layers
+    x = images.to(extractor.device).detach()
+    if all(epsilon == 0 for epsilon in epsilons):
+        with torch.no_grad():
+            taps = extractor.taps(x)
+            plain = torch.stack([_distance(taps[k], fss[k]) for k in layers], 1)
+        return dict.fromkeys(epsilons, plain)
+    x.requires_grad_(True)
+    with torch.enable_grad():
+        taps = extractor.taps(x)  # one forward for all layers
+        distances = [_distance(taps[k], fss[k]) for k in layers]
+    out = {epsilon: torch.empty((len(x), len(layers)), device=x.device) for epsilon in epsilons}
+    for column, layer in enumerate(layers):
+        last = column == len(layers) - 1
+        # the samples do not interact in eval mode, so the gradient of the sum holds each sample's own gradient
+        (grad,) = torch.autograd.grad(distances[column].sum(), x, retain_graph=not last)
+        with torch.no_grad():
+            direction = _direction(grad, extractor, gradient)
+            for epsilon in epsilons:
+                if epsilon == 0:
+                    out[epsilon][:, column] = distances[column].detach()
+                else:
+                    moved = extractor.taps(x.detach() + epsilon * direction, [layer])[layer]
+                    out[epsilon][:, column] = _distance(moved, fss[layer])
+    return out
+
+
+def _distance(features: Tensor, fss: Tensor) -> Tensor:
+    """(N, D_k), (D_k,) -> (N,)."""
+    if features.shape[1:] != fss.shape:
+        raise ModelError(
+            f"features have {tuple(features.shape[1:])} values an image, F* has {tuple(fss.shape)}; "
+            "estimate F* with noise of the images' shape"
+        )
+    return torch.linalg.vector_norm(features - fss.to(features.device), dim=1)
+
+
+def _direction(grad: Tensor, extractor: FeatureExtractor, gradient: str) -> Tensor:
+    """The step of length one epsilon, in pixels, from the gradient of the distance with respect to pixels."""
+    grad = torch.nan_to_num(grad, nan=0.0)  # at F* itself the norm has no gradient
+    if gradient == "sign":
+        return grad.sign()
+    # the authors take the gradient of -mean ||.|| with respect to the normalised input, standardise it over the whole
+    # batch and divide it by std again, so the step in pixels is the standardised gradient itself
+    toward = -grad if extractor.std is None else -grad * extractor.std
+    spread = toward.std()
+    return (toward - toward.mean()) / spread if spread > 0 else torch.zeros_like(toward)
