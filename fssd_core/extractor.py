@@ -244,7 +244,7 @@ def default_layers(module: nn.Module) -> tuple[str, ...]:
     own = getattr(module, "taps", None)
     if isinstance(own, tuple | list) and own:
         return tuple(str(name) for name in own)
-    names = [name for name in _block_ends(module, "")]
+    names = list(_block_ends(module, ""))
     if not names:
         raise ModelError("no layer with weights was found; name the layers to read")
     while len(names) > MAX_LAYERS:

@@ -1,4 +1,4 @@
-"""The paper in one short file: noise, the singularity F*, the perturbation and the distance (Huang et al. 2021, Alg. 1)."""
+"""The paper in one short file: noise, the singularity F*, perturbation, distance (Huang et al. 2021, Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -189,7 +189,8 @@ def _distance(features: Tensor, fss: Tensor) -> Tensor:
             f"features have {tuple(features.shape[1:])} values an image, F* has {tuple(fss.shape)}; "
             "estimate F* with noise of the images' shape"
         )
-    return torch.linalg.vector_norm(features - fss.to(features.device), dim=1)
+    distance: Tensor = torch.linalg.vector_norm(features - fss.to(features.device), dim=1)
+    return distance
 
 
 def _direction(grad: Tensor, extractor: FeatureExtractor, gradient: str) -> Tensor:

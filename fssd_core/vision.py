@@ -18,10 +18,12 @@ def torchvision() -> ModuleType:
     import importlib
 
     if torch.version.cuda is None:
-        library = torch.library.Library("torchvision", "DEF")
+        library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
         for name in ("nms", "qnms"):
             try:
-                library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+                library.define(  # type: ignore[no-untyped-call]
+                    f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                )
             except RuntimeError:  # a matching CPU build has declared it already
                 continue
         _KEEP.append(library)
