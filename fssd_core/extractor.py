@@ -15,7 +15,9 @@ from fssd_core.runtime import Progress, in_batches, pick_device, silent
 MAX_LAYERS = 64
 _FOLLOWERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 _ACTIVATIONS = tuple(
-    cls for cls in vars(nn.modules.activation).values() if isinstance(cls, type) and issubclass(cls, nn.Module)
+    cls
+    for cls in vars(nn.modules.activation).values()
+    if isinstance(cls, type) and cls.__module__ == nn.modules.activation.__name__
 )
 
 
@@ -73,6 +75,7 @@ class FeatureExtractor:
         self.layers = chosen
         self.mean = None if mean is None else torch.tensor(mean, device=self.device).view(-1, 1, 1)
         self.std = None if std is None else torch.tensor(std, device=self.device).view(-1, 1, 1)
+        self._seen_whole = False  # the first pass runs to the end, to see layers that are called twice
         self._copy_taps = False  # set once an in-place operation was seen to change a tapped output
 
     def taps(self, images: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -141,6 +144,7 @@ class FeatureExtractor:
 
     def _run(self, images: Tensor, layers: tuple[str, ...], *, whole: bool) -> tuple[dict[str, Tensor], Any]:
         check_images(images)
+        stop = self._seen_whole and not whole
         pixels = images.to(self.device)
         if self.mean is not None and self.std is not None:
             if pixels.shape[1] != len(self.mean):
@@ -161,7 +165,7 @@ class FeatureExtractor:
                 value = _as_tensor(output, name)
                 versions[name] = value._version
                 seen[name] = value.clone() if self._copy_taps else value
-                if not whole and len(seen) == len(layers):
+                if stop and len(seen) == len(layers):
                     raise _EnoughError
 
             return hook
@@ -179,6 +183,7 @@ class FeatureExtractor:
         finally:
             for handle in handles:
                 handle.remove()
+        self._seen_whole = self._seen_whole or not stop
         if missing := [name for name in layers if name not in seen]:
             raise ModelError(f"layers {', '.join(missing)} are not reached by the model's forward pass; choose others")
         if not self._copy_taps and any(seen[name]._version != versions[name] for name in layers):
