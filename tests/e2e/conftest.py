@@ -1,0 +1,111 @@
+"""What every browser test needs: a Streamlit server on a free port, one Chromium for the session, pages that tell errors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOTS = Path(__file__).with_name("shots")
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serve(script: str | Path, *args: str, env: dict[str, str] | None = None, timeout: float = 60.0) -> Iterator[str]:
+    """Runs `streamlit run script -- args` on a free port from the repository's root; gives its URL, ends it afterwards."""
+    port = _free_port()
+    command = [
+        *(sys.executable, "-m", "streamlit", "run", str(script)),
+        *("--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"),
+        *("--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"),
+        *("--", *args),
+    ]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    log = (Path(os.environ.get("TMPDIR", "/tmp")) / f"fssd-e2e-{port}.log").open("w+")
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path, **(env or {})}, stdout=log, stderr=subprocess.STDOUT
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_up(url, process, log, timeout)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+        Path(log.name).unlink(missing_ok=True)
+
+
+def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Any, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urlopen(f"{url}/_stcore/health", timeout=1):
+                return
+        except (URLError, OSError):
+            time.sleep(0.1)
+    log.seek(0)
+    raise RuntimeError(f"the server at {url} did not start; its output:\n{log.read()}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One Chromium for all tests: the system's, or Playwright's own; skips with the reason where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, (shutil.which(n) for n in ("chromium", "chromium-browser", "google-chrome"))), None)
+    with sync_api.sync_playwright() as playwright:
+        if found is None and not Path(playwright.chromium.executable_path).exists():
+            pytest.skip("no Chromium: install the package 'chromium' or run `playwright install chromium`")
+        instance = playwright.chromium.launch(executable_path=found, args=list(CHROMIUM_FLAGS))
+        yield instance
+        instance.close()
+
+
+@contextmanager
+def open_page(browser: Any, url: str, *, width: int = 1440, height: int = 900, **options: Any) -> Iterator[Any]:
+    """A fresh page at that size; fails the test at its end if the page logged an uncaught error.
+
+    `options` go to `browser.new_context` (color_scheme='dark', has_touch=True, reduced_motion='reduce' ...).
+    """
+    context = browser.new_context(viewport={"width": width, "height": height}, **options)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    try:
+        page.goto(url)
+        yield page
+        assert not errors, f"uncaught errors in the page: {errors}"
+    finally:
+        context.close()
