@@ -1,0 +1,104 @@
+"""Starts the dashboard: `python -m app` or `fssd-app`; `--help` names the options."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import socket
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+MAIN = Path(__file__).with_name("main.py")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serves until interrupted; 2 with one clear line on bad options."""
+    options = _options(argv)
+    if options.data_root is not None and not options.data_root.is_dir():
+        print(f"fssd-app: --data-root {options.data_root} is not a folder", file=sys.stderr)
+        return 2
+    port = options.port or _free_port(options.address)
+    if options.data_root is not None:
+        os.environ["FSSD_DATA_ROOT"] = str(options.data_root.resolve())
+    if options.device is not None:
+        os.environ["FSSD_DEVICE"] = options.device
+    url = (
+        f"http://localhost:{port}"
+        if options.address in ("127.0.0.1", "localhost")
+        else f"http://{options.address}:{port}"
+    )
+    print(f"FSSD Explorer starts at {url}  (stop with Ctrl+C)", flush=True)
+    _warm_up()
+    if not options.no_browser:
+        threading.Thread(target=_open_when_up, args=(url,), daemon=True).start()
+    from streamlit import config
+    from streamlit.web import bootstrap
+
+    flags = {
+        "server.port": port,
+        "server.address": options.address,
+        "server.headless": True,  # no e-mail prompt; the browser is opened above
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": 200,
+        "browser.gatherUsageStats": False,
+        "client.toolbarMode": "viewer",
+        "logger.level": "warning",
+        "theme.base": None,
+    }
+    flags = {name: value for name, value in flags.items() if value is not None}
+    for name, value in flags.items():
+        config.set_option(name, value)
+    bootstrap.run(str(MAIN), False, [], {name.replace(".", "_"): value for name, value in flags.items()})
+    return 0
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="fssd-app", description="The FSSD Explorer dashboard.")
+    parser.add_argument("--port", type=int, default=None, help="default: 8501, or the next free one")
+    parser.add_argument("--address", default="127.0.0.1", help="where to listen; default: this machine only")
+    parser.add_argument("--data-root", type=Path, help="folder whose .npz files, image folders and weights are offered")
+    parser.add_argument("--device", help="cpu, cuda or mps; default: the best there is")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+    return parser.parse_args(argv)
+
+
+def _free_port(address: str) -> int:
+    for port in [*range(8501, 8521), 0]:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError(f"no free port at {address}")
+
+
+def _warm_up() -> None:
+    """Imports what the first page needs before the server answers, so that the first visitor does not wait for it."""
+    for name in ("streamlit", "plotly.graph_objects", "fssd_core.study", "fssd_core.metrics", "PIL.Image"):
+        importlib.import_module(name)
+    from app import session
+
+    session.warm_up()
+
+
+def _open_when_up(url: str) -> None:
+    for _ in range(100):
+        try:
+            with urlopen(f"{url}/_stcore/health", timeout=1):
+                break
+        except (URLError, OSError):
+            time.sleep(0.1)
+    webbrowser.open(url)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

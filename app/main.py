@@ -1,0 +1,25 @@
+"""Entry script: page configuration, sidebar, navigation. Start it with `python -m app`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `streamlit run app/main.py` works too
+
+import streamlit as st
+
+from app import sidebar
+
+VIEWS = Path(__file__).with_name("views")
+
+st.set_page_config(page_title="FSSD Explorer", page_icon="⭐", layout="wide", initial_sidebar_state="auto")
+page = st.navigation(
+    [
+        st.Page(VIEWS / "features.py", title="Features", icon=":material/scatter_plot:", default=True),
+        st.Page(VIEWS / "tuning.py", title="Tuning", icon=":material/tune:"),
+        st.Page(VIEWS / "about.py", title="About", icon=":material/menu_book:"),
+    ]
+)
+sidebar.show()
+page.run()

@@ -1,0 +1,189 @@
+"""What the pages share: the store, the worker, the current study, people's own files. The only user of st.cache_*."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+
+from app import theme
+from app.jobs import Job, Worker
+from fssd_core.data import list_data
+from fssd_core.errors import CancelledError, FssdError
+from fssd_core.models import list_models
+from fssd_core.runtime import describe_device, pick_device
+from fssd_core.store import Store, default_root
+from fssd_core.study import Study, study_layers
+
+SHIPPED = (Path(__file__).resolve().parent.parent / "assets" / "store",)
+WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth")
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+MAX_OFFERED = 200
+
+
+def data_root() -> Path | None:
+    """The operator's folder of data and weights, if one was given."""
+    root = os.environ.get("FSSD_DATA_ROOT")
+    return Path(root) if root else None
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> Store:
+    """The store of all sessions: the user's own results over the shipped ones."""
+    return Store(shipped=SHIPPED)
+
+
+@st.cache_resource(show_spinner=False)
+def worker() -> Worker:
+    """The computing process of all sessions."""
+    return Worker(store().root, store().shipped, data_root())
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def device_line() -> str:
+    """What computes, and its memory."""
+    return describe_device(pick_device())
+
+
+def warm_up() -> None:
+    """Loads the demo's lists before the first visitor comes."""
+    list_models()
+    list_data()
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Shows a user's error as one clear message and ends the page there; the app goes on."""
+    try:
+        yield
+    except CancelledError:
+        st.info("Stopped. Nothing half done was kept.")
+        st.stop()
+    except FssdError as error:
+        st.error(str(error), icon=":material/error:")
+        st.stop()
+
+
+def set_study(study: Study) -> None:
+    """Makes this the study that the pages show."""
+    st.session_state["_study"] = study
+
+
+def current_study() -> Study:
+    """The study of the sidebar."""
+    study = st.session_state["_study"]
+    if not isinstance(study, Study):
+        raise TypeError("the sidebar must set the study first")
+    return study
+
+
+def current_layer() -> str:
+    """The sidebar's layer, if the study has it, else the last one."""
+    layers = study_layers(current_study())
+    layer = st.session_state.get("layer")
+    return layer if layer in layers else layers[-1]
+
+
+def own_files(kind: str) -> list[str]:
+    """References of this session's uploads and of the data root, for 'data' or 'model'."""
+    uploaded: list[str] = st.session_state.setdefault(f"_own_{kind}", [])
+    return [*uploaded, *offered(kind)]
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def offered(kind: str) -> list[str]:
+    """Files and image folders below the data root, at most two folders down; links that lead outside are left out."""
+    root = data_root()
+    if root is None:
+        return []
+    base = root.resolve()
+    found = []
+    for path in sorted([*base.glob("*"), *base.glob("*/*")]):
+        if not path.resolve().is_relative_to(base) or path.name.startswith("."):
+            continue
+        endings = WEIGHT_ENDINGS if kind == "model" else (".npz",)
+        is_file = path.is_file() and path.suffix.lower() in endings
+        if is_file or (kind == "data" and path.is_dir() and _holds_images(path)):
+            found.append(str(path))
+    return found[:MAX_OFFERED]
+
+
+def _holds_images(folder: Path) -> bool:
+    inside = [*folder.glob("*"), *folder.glob("*/*")]
+    return any(p.suffix.lower() in IMAGE_ENDINGS for p in inside[:500])
+
+
+def keep_upload(name: str, content: bytes, kind: str, *, folder: str | None = None) -> str:
+    """Writes an upload below the user's own folder and gives its path; the name is made harmless.
+
+    Args:
+        name: the file's name as the browser sent it.
+        content: its bytes.
+        kind: 'data' or 'model'.
+        folder: name of a folder to put it into (images that belong together).
+    """
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(name).name).strip("._") or "upload"
+    place = default_root() / "uploads" / (folder or hashlib.sha256(content).hexdigest()[:16])
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / safe
+    temporary = path.with_name(f".{safe}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+    reference = str(place if folder else path)
+    own: list[str] = st.session_state.setdefault(f"_own_{kind}", [])
+    if reference not in own:
+        own.append(reference)
+    return reference
+
+
+def run_job(name: str, call: str, study: Study, args: dict[str, object]) -> Job:
+    """Submits the work and shows its progress with a Cancel button; the page reruns when it is over."""
+    slot = f"_job:{call}:{study}:{args}"
+    job: Job | None = st.session_state.get(slot)
+    if job is None:
+        job = worker().submit(name, call, study, args)
+        st.session_state[slot] = job
+    if job.over:
+        _show_outcome(job, slot)
+    else:
+        _show_progress(job)
+    return job
+
+
+def _show_outcome(job: Job, slot: str) -> None:
+    for note in job.warnings:
+        st.warning(note)
+    if job.state == "failed":
+        st.error(
+            job.error if not job.bug else f"This is a defect of the dashboard: {job.error}", icon=":material/error:"
+        )
+    elif job.state == "cancelled":
+        st.info(f"{job.name}: stopped.")
+    else:
+        del st.session_state[slot]
+        return
+    if st.button("Try again", key=f"{slot}:again"):
+        del st.session_state[slot]
+        st.rerun()
+
+
+@st.fragment(run_every=0.4)
+def _show_progress(job: Job) -> None:
+    if job.over:
+        st.rerun()
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    words = f"{job.what}: {job.done:,} of {job.total:,}" if job.total else "waiting for the computing process"
+    left.progress(job.share, text=f"**{job.name}** · {words}")
+    if right.button("Cancel", key=f"cancel:{id(job)}", icon=":material/close:", width="stretch"):
+        worker().cancel(job)
+        st.rerun()
+
+
+def mode() -> theme.Mode:
+    """'light' or 'dark', as the browser shows the page."""
+    return "dark" if st.context.theme.type == "dark" else "light"

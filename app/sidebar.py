@@ -1,0 +1,179 @@
+"""The sidebar: which network, which data, how many; it sets the study of all pages. Its state is in the URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from app import session
+from fssd_core.data import list_data
+from fssd_core.errors import FssdError
+from fssd_core.models import ModelEntry, list_archs, list_models
+from fssd_core.study import DEMO_OOD, Study, study_layers
+
+SAMPLES = (200, 500, 1000, 2000, 5000, 10000)
+
+
+def show() -> None:
+    """Draws the sidebar and sets the current study."""
+    with st.sidebar:
+        model, arch = _model()
+        step = _step(model)
+        ind, ood = _data()
+        samples = st.select_slider(
+            "Samples a set",
+            SAMPLES,
+            value=2000,
+            key="n",
+            bind="query-params",
+            format_func=lambda n: f"{n:,}",
+            help="Images drawn from each set for the scores, by seed. Sets that have fewer give all they have.",
+        )
+        with session.guard():
+            study = Study(model=model, arch=arch, step=step, ind=ind, ood=tuple(ood), samples=samples)
+            layers = study_layers(study)
+        st.selectbox(
+            "Layer",
+            layers,
+            index=len(layers) - 1,
+            key="layer",
+            bind="query-params",
+            help="Whose features the pictures show. Early layers carry low-level statistics, deep ones meaning.",
+        )
+        session.set_study(study)
+        _own_files()
+        st.caption(f":material/memory: {session.device_line()}")
+
+
+def _model() -> tuple[str, str | None]:
+    registered = [m.name for m in list_models()]
+    own = session.own_files("model")
+    model = st.selectbox(
+        "Model",
+        [*registered, *own],
+        key="model",
+        bind="query-params",
+        format_func=_short,
+        help="A registered network, or weights of your own: upload them below or start with --data-root.",
+    )
+    arch = None
+    if model in own:
+        arch = st.selectbox(
+            "Architecture",
+            ["from the file", *list_archs()],
+            key="arch",
+            bind="query-params",
+            help="A .safetensors file may say it itself; else choose the network the weights belong to.",
+        )
+    return str(model), None if arch in (None, "from the file") else arch
+
+
+def _entry(name: str) -> ModelEntry | None:
+    return next((m for m in list_models() if m.name == name), None)
+
+
+def _step(model: str) -> int | None:
+    entry = _entry(model)
+    if entry is None or len(entry.steps) < 2:
+        return None
+    return int(
+        st.selectbox(
+            "Checkpoint",
+            entry.steps,
+            index=len(entry.steps) - 1,
+            key="step",
+            bind="query-params",
+            format_func=lambda s: f"step {s:,} · {entry.accuracy[entry.steps.index(s)]:.1%} test accuracy",
+            help="Training steps at which the weights were kept; step 0 is the untrained network, the baseline.",
+        )
+    )
+
+
+def _data() -> tuple[str, list[str]]:
+    entries = [d for d in list_data() if d.kind in ("bundled", "derived")]
+    titles = {d.name: d.title for d in entries}
+    names = [*titles, *session.own_files("data")]
+
+    def title(ref: str) -> str:
+        return titles.get(ref, _short(ref))
+
+    ind = st.selectbox(
+        "In-distribution (ind)",
+        names,
+        index=names.index("fmnist:test"),
+        key="ind",
+        bind="query-params",
+        format_func=title,
+        help="Images like those the network was trained on.",
+    )
+    ood = st.multiselect(
+        "Out-of-distribution (ood)",
+        [n for n in names if n != ind],
+        default=[n for n in DEMO_OOD if n != ind],
+        key="ood",
+        bind="query-params",
+        format_func=title,
+        help="One set or several; each keeps its colour on every page.",
+        max_selections=6,
+    )
+    return str(ind), list(ood)
+
+
+def _own_files() -> None:
+    with st.expander("Your own files", icon=":material/upload_file:"):
+        data = st.file_uploader(
+            "Images: one .npz, or several image files",
+            type=["npz", *(e[1:] for e in session.IMAGE_ENDINGS)],
+            accept_multiple_files=True,
+            help="The .npz holds `images` (N, H, W) or (N, H, W, 3) uint8 and, if you have them, `labels` (N,).",
+        )
+        if data:
+            _keep_data(data)
+        weights = st.file_uploader(
+            "Weights: .safetensors, .pt or .pth",
+            type=[e[1:] for e in session.WEIGHT_ENDINGS],
+            help="A state dict. Nothing in the file is executed (safetensors, or torch.load with weights_only).",
+        )
+        if weights is not None:
+            with _message():
+                session.keep_upload(weights.name, weights.getvalue(), "model")
+                _once(f"model:{weights.file_id}", f"{weights.name} is now offered under Model.")
+
+
+def _keep_data(files: list) -> None:
+    with _message():
+        packed = [f for f in files if f.name.lower().endswith(".npz")]
+        pictures = [f for f in files if f not in packed]
+        for file in packed:
+            session.keep_upload(file.name, file.getvalue(), "data")
+        if pictures:
+            folder = "images-" + "-".join(sorted(f.file_id[:6] for f in pictures)[:2]) + f"-{len(pictures)}"
+            for file in pictures:
+                session.keep_upload(file.name, file.getvalue(), "data", folder=folder)
+        _once("data:" + ",".join(f.file_id for f in files), "Now offered under ind and ood.")
+
+
+class _message:
+    """Shows a user's error beside the uploader and goes on with the rest of the sidebar."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> bool:
+        if isinstance(error, FssdError | OSError):
+            st.error(str(error), icon=":material/error:")
+            return True
+        return False
+
+
+def _once(upload: str, words: str) -> None:
+    """Reruns once after a new upload, so that the lists above offer it."""
+    if st.session_state.get("_last_upload") != upload:
+        st.session_state["_last_upload"] = upload
+        st.rerun()
+    st.success(words)
+
+
+def _short(ref: str) -> str:
+    return Path(ref).name if "/" in ref and Path(ref).exists() else ref

@@ -1,0 +1,178 @@
+"""Features: ind, ood, noise and F* of one layer in the plane, with the true distances beside."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import session
+from app.components.scatter import scatter
+from app.figures.distances import Ridge, ridgelines
+from app.names import class_names, title_of
+from fssd_core.models import list_models
+from fssd_core.projection import plain_words
+from fssd_core.study import Study, features_projection, projection_sets, stored_projection
+from fssd_core.summary import GroupSummary, density, summarise, verdict
+from fssd_core.types import Projection
+
+VIEW_NAMES = {
+    "centred-spokes": "Around F*, by class",
+    "centred-umap": "Around F*, by UMAP",
+    "umap": "UMAP",
+    "pca": "PCA around F*",
+}
+VIEW_WORDS = {
+    "centred-spokes": "Distance from the star is the true distance to F*; the angle leans to the most similar ind class.",
+    "centred-umap": "Distance from the star is the true distance to F*; the angle comes from a UMAP of directions from F*.",
+    "umap": "Joint UMAP of all points and F*: neighbourhoods are kept, distances only roughly.",
+    "pca": "The two directions of largest spread around F*: honest about distances as far as two directions reach.",
+}
+
+
+def show() -> None:
+    """Draws the page."""
+    study, layer = session.current_study(), session.current_layer()
+    st.title("Where features lie around the singularity")
+    view = _controls(study)
+    with session.guard():
+        if not study.ood:
+            st.info("Choose at least one ood set in the sidebar to compare with the in-distribution images.")
+        stored = stored_projection(study, layer, view, store=session.store(), root=session.data_root())
+    shown = stored or _compute(study, layer, view)
+    if shown is None:
+        return
+    rows = summarise(shown)
+    _headline(rows, shown)
+    picture, beside = st.columns([1.75, 1], gap="medium")
+    with picture:
+        _picture(study, shown)
+    with beside:
+        _distances(rows, shown)
+    _table(rows, shown)
+
+
+def _controls(study: Study) -> str:
+    left, right = st.columns([1, 1.1], gap="large", vertical_alignment="bottom")
+    view = left.segmented_control(
+        "Projection",
+        list(VIEW_NAMES),
+        format_func=VIEW_NAMES.__getitem__,
+        default="centred-spokes",
+        required=True,
+        key="view",
+        bind="query-params",
+    )
+    entry = next((m for m in list_models() if m.name == study.model), None)
+    if entry is not None and len(entry.steps) > 1:
+        st.session_state["film_step"] = study.step
+        right.select_slider(
+            "Training step: drag to watch the features concentrate",
+            entry.steps,
+            key="film_step",
+            format_func=lambda s: f"{s:,}",
+            on_change=_take_step,
+        )
+    return str(view)
+
+
+def _take_step() -> None:
+    st.session_state["step"] = st.session_state["film_step"]
+
+
+def _compute(study: Study, layer: str, view: str) -> Projection | None:
+    """Starts the work and shows the last picture meanwhile."""
+    job = session.run_job(f"{VIEW_NAMES[view]} of {layer}", "projection", study, {"layer": layer, "view": view})
+    if job.state == "done":
+        with session.guard():
+            return features_projection(study, layer, view, store=session.store(), root=session.data_root())
+    last: Projection | None = st.session_state.get("_last_picture")
+    if last is not None and [g.name for g in last.groups] == [study.ind, *study.ood, "noise"]:
+        st.caption(f"Meanwhile the last picture: {VIEW_NAMES[last.view]} of {last.layer}.")
+        return last
+    return None
+
+
+def _headline(rows: list[GroupSummary], shown: Projection) -> None:
+    ood = [r for r in rows if r.kind == "ood" and r.auroc is not None]
+    near = [r for r in ood if r.auroc is not None and r.auroc >= 0.8]
+    far = [r for r in ood if r.auroc is not None and r.auroc < 0.55]
+    if near:
+        words = ", ".join(f"**{title_of(r.name)}** at {r.ratio:.2f} (AUROC {r.auroc:.3f})" for r in near)
+        st.markdown(
+            f":material/star: In **{shown.layer}**, with the ind mean distance to F\\* as 1, these ood sets lie nearer to "
+            f"the singularity: {words}."
+        )
+    elif ood:
+        st.markdown(
+            f":material/star: In **{shown.layer}** no chosen ood set is well separated by its distance to F\\*. "
+            "Try a deeper layer, a later checkpoint, or weights on the Tuning page."
+        )
+    if far:
+        words = "; ".join(
+            f"**{title_of(r.name)}** at {r.ratio:.2f} × the ind distance, AUROC {r.auroc:.3f}, {verdict(r.auroc)}"
+            for r in far
+            if r.auroc is not None
+        )
+        st.warning(f"The theory does not hold here for: {words}.", icon=":material/report:")
+
+
+def _picture(study: Study, shown: Projection) -> None:
+    with session.guard():
+        sets = projection_sets(study, root=session.data_root())
+    same = [g.name for g in shown.groups] == [*sets, "noise"]
+    scatter(
+        shown,
+        images={ref: s.images for ref, s in sets.items()} if same else {},
+        titles={g.name: title_of(g.name) for g in shown.groups},
+        class_names=class_names(sets[study.ind]),
+        title=f"{VIEW_NAMES[shown.view]} · layer {shown.layer}"
+        + (f" · step {study.step:,}" if study.step is not None else ""),
+        subtitle=VIEW_WORDS[shown.view],
+        key="features-scatter",
+    )
+    st.session_state["_last_picture"] = shown
+    st.caption(f":material/verified: {plain_words(shown)}")
+
+
+def _distances(rows: list[GroupSummary], shown: Projection) -> None:
+    ind = rows[0]
+    edge = 1.02 * max(float(shown.distance.max()) / ind.median, 1.5)
+    ridges, number = [], 0
+    for row, group in zip(rows, shown.groups, strict=True):
+        grid, height = density(shown.distance[group.start : group.stop] / ind.median, low=0, high=edge)
+        note = f"{row.count:,} images" + ("" if row.auroc is None else f", AUROC {row.auroc:.3f}")
+        ridges.append(Ridge(title_of(row.name), row.kind, number, grid, height, row.mean / ind.median, note))
+        number += row.kind == "ood"
+    st.plotly_chart(
+        ridgelines(ridges, layer=shown.layer, mode=session.mode()),
+        key="ridgelines",
+        config={"displayModeBar": False},
+        theme=None if session.mode() == "light" else "streamlit",
+        alt=f"Densities of the distance to F* in {shown.layer}, one hump a group",
+    )
+
+
+def _table(rows: list[GroupSummary], shown: Projection) -> None:
+    st.dataframe(
+        [
+            {
+                "group": title_of(r.name),
+                "points": r.count,
+                "mean distance": r.mean,
+                "over ind mean": r.ratio,
+                "AUROC of the distance": r.auroc,
+                "in words": "the reference" if r.auroc is None else verdict(r.auroc),
+            }
+            for r in rows
+        ],
+        hide_index=True,
+        column_config={
+            "mean distance": st.column_config.NumberColumn(format="%.3f", help="Absolute, in the layer's own units"),
+            "over ind mean": st.column_config.NumberColumn(format="%.3f", help="Below 1: nearer to F* than ind"),
+            "AUROC of the distance": st.column_config.NumberColumn(
+                format="%.4f", help="Of this layer's distance alone, on the drawn points; ind positive"
+            ),
+        },
+    )
+
+
+show()

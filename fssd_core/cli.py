@@ -1,0 +1,275 @@
+"""`fssd score` and `fssd list`: what the dashboard computes, as tables and JSON."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fssd_core import __version__, ensemble
+from fssd_core.errors import CancelledError, FssdError, InputError, StoreWarning
+from fssd_core.metrics import auroc, metrics
+from fssd_core.store import Store
+from fssd_core.study import Comparison, Study, compare, layer_scores, open_data, study_layers, weights_by_rule
+from fssd_core.types import LayerScores, Weights
+
+OUT_KINDS = (".csv", ".parquet", ".npz")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; 0 on success, 2 with one clear line on bad input, 130 when interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", StoreWarning)
+            arguments.run(arguments)
+        for warning in caught:
+            if issubclass(warning.category, UserWarning):
+                print(f"fssd: note: {warning.message}", file=sys.stderr)
+    except (FssdError, OSError) as error:
+        print(f"fssd: {error}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, CancelledError):
+        print("fssd: stopped; what was finished is kept", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fssd", description="Out-of-distribution detection by Feature Space Singularity Distance."
+    )
+    parser.add_argument("--version", action="version", version=f"fssd-explorer {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    score = commands.add_parser("score", help="score ind and ood images and measure the separation")
+    score.add_argument(
+        "--model", required=True, metavar="REF", help="registered checkpoint (demo/lenet) or weight file"
+    )
+    score.add_argument("--arch", help="architecture of a weight file that does not say it itself")
+    data_help = "registered name (fmnist:test, mnist, ...), an .npz with `images`, or a folder of images"
+    score.add_argument("--ind", required=True, metavar="DATA", help=f"in-distribution images: {data_help}")
+    score.add_argument("--ood", required=True, metavar="DATA", help="out-of-distribution images: the same choices")
+    score.add_argument("--layers", metavar="A,B", help="layers to read; default: the architecture's own choice")
+    score.add_argument("--epsilon", type=float, default=0.0, help="perturbation in pixels, signed (default 0)")
+    score.add_argument("--gradient", default="sign", help="sign (the paper) or standardised (the authors' code)")
+    score.add_argument("--noise-samples", type=int, default=100, metavar="S", help="noise images behind F* (100)")
+    score.add_argument(
+        "--alpha",
+        default="uniform",
+        help="uniform (default), standardised, logistic (uses ood labels), or one number a layer: --alpha=-0.1,0.9",
+    )
+    score.add_argument("--fit", type=int, default=500, help="ind and ood images each that alpha may be fitted on (500)")
+    score.add_argument("--limit", type=int, metavar="N", help="draw at most N images of each set; default: all")
+    score.add_argument("--seed", type=int, default=0)
+    score.add_argument("--out", type=Path, metavar="FILE", help="write a row an image: .csv, .parquet or .npz")
+    score.add_argument("--data-root", type=Path, help="folder of downloaded data sets")
+    score.add_argument("--json", action="store_true", help="print one JSON object")
+    score.set_defaults(run=_score)
+    listing = commands.add_parser("list", help="list models, architectures, data sets, detectors or alpha rules")
+    listing.add_argument("what", nargs="?", choices=["all", *_TABLES], default="all")
+    listing.add_argument("--json", action="store_true", help="print one JSON object")
+    listing.set_defaults(run=_list)
+    return parser
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    started = time.perf_counter()
+    if arguments.out is not None and arguments.out.suffix not in OUT_KINDS:
+        raise InputError(f"--out {arguments.out} was given; its ending must be one of {', '.join(OUT_KINDS)}")
+    if arguments.out is not None and not arguments.out.parent.is_dir():
+        raise InputError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
+    study = Study(
+        model=arguments.model,
+        arch=arguments.arch,
+        ind=arguments.ind,
+        ood=(arguments.ood,),
+        layers=tuple(arguments.layers.split(",")) if arguments.layers else None,
+        samples=arguments.limit,
+        epsilon=arguments.epsilon,
+        gradient=arguments.gradient,
+        noise_samples=arguments.noise_samples,
+        seed=arguments.seed,
+    )
+    store, root = Store(), arguments.data_root
+    sets = {ref: open_data(study, ref, root=root) for ref in (study.ind, arguments.ood)}
+    for images in sets.values():
+        for note in images.notes:
+            print(f"fssd: note: {note}", file=sys.stderr)
+    progress = _bar if sys.stderr.isatty() and not arguments.json else _quiet
+    tables = {ref: layer_scores(study, ref, store=store, root=root, progress=progress)[study.epsilon] for ref in sets}
+    comparison = compare(study, arguments.ood, tables[study.ind], tables[arguments.ood], fit=arguments.fit)
+    weights = weights_by_rule(arguments.alpha, comparison, seed=study.seed)
+    report = _report(study, comparison, weights, time.perf_counter() - started)
+    if arguments.out is not None:
+        _write_scores(arguments.out, tables, {ref: s.rows for ref, s in sets.items()}, comparison, weights, study)
+        print(f"fssd: wrote {arguments.out}", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps(report, indent=1))
+    else:
+        _print_report(report)
+
+
+def _report(study: Study, comparison: Comparison, weights: Weights, seconds: float) -> dict[str, Any]:
+    ind, ood = comparison.test_ind, comparison.test_ood
+    numbers = metrics(ensemble.combine(ind, weights), ensemble.combine(ood, weights))
+    return {
+        "model": study.model,
+        "arch": study.arch,
+        "ind": study.ind,
+        "ood": comparison.ood_ref,
+        "epsilon": study.epsilon,
+        "gradient": study.gradient,
+        "noise_samples": study.noise_samples,
+        "seed": study.seed,
+        "layers": list(study_layers(study)),
+        "alpha": list(weights.alpha),
+        "alpha_rule": weights.rule,
+        "labels_used": weights.labels,
+        "n_ind": numbers.n_ind,
+        "n_ood": numbers.n_ood,
+        "auroc": numbers.auroc,
+        "aupr_in": numbers.aupr_in,
+        "aupr_out": numbers.aupr_out,
+        "fpr80": numbers.fpr80,
+        "fpr95": numbers.fpr95,
+        "detection_error": numbers.detection_error,
+        "per_layer_auroc": {layer: auroc(ind.column(layer), ood.column(layer)) for layer in ind.layers},
+        "seconds": round(seconds, 3),
+    }
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    print(f"{report['model']}: {report['ind']} ({report['n_ind']} tested) against {report['ood']} ({report['n_ood']})")
+    print(f"alpha {report['alpha_rule']}; labels used: {report['labels_used']}; epsilon {report['epsilon']:g}\n")
+    print(f"{'layer':<16}{'alpha':>10}{'AUROC alone':>14}")
+    for layer, alpha in zip(report["layers"], report["alpha"], strict=True):
+        single = report["per_layer_auroc"][layer]
+        remark = "   inverted: ood lies farther from F* than ind" if single < 0.45 else ""
+        print(f"{layer:<16}{alpha:>10.4f}{single:>14.4f}{remark}")
+    print()
+    for name in ("auroc", "aupr_in", "aupr_out", "fpr80", "fpr95", "detection_error"):
+        print(f"{name:<16}{report[name]:>10.4f}")
+    print(f"{'seconds':<16}{report['seconds']:>10.1f}")
+
+
+def _write_scores(
+    path: Path,
+    tables: dict[str, LayerScores],
+    rows: dict[str, np.ndarray[Any, Any]],
+    comparison: Comparison,
+    weights: Weights,
+    study: Study,
+) -> None:
+    """One row an image: data, row, split, a distance a layer, score."""
+    fitted = {
+        study.ind: set(comparison.split.fit_ind.tolist()),
+        comparison.ood_ref: set(comparison.split.fit_ood.tolist()),
+    }
+    columns: dict[str, list[Any]] = {"data": [], "row": [], "is_ind": [], "split": []}
+    for ref, table in tables.items():
+        columns["data"] += [ref] * len(table)
+        columns["row"] += rows[ref].tolist()
+        columns["is_ind"] += [ref == study.ind] * len(table)
+        columns["split"] += ["fit" if i in fitted[ref] else "test" for i in range(len(table))]
+    distances = np.concatenate([table.values for table in tables.values()])
+    for k, layer in enumerate(weights.layers):
+        columns[f"fssd_{layer}"] = distances[:, k].tolist()
+    columns["score"] = np.concatenate([ensemble.combine(table, weights) for table in tables.values()]).tolist()
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        if path.suffix == ".csv":
+            with temporary.open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(columns)
+                writer.writerows(zip(*columns.values(), strict=True))
+        elif path.suffix == ".npz":
+            with temporary.open("wb") as binary:
+                np.savez_compressed(binary, **{k: np.asarray(v) for k, v in columns.items()})  # type: ignore[arg-type]
+        else:
+            _write_parquet(temporary, columns)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_parquet(path: Path, columns: dict[str, list[Any]]) -> None:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError("writing .parquet needs pyarrow: pip install pyarrow, or take .csv or .npz") from None
+    parquet.write_table(pyarrow.table(columns), path)
+
+
+def _quiet(done: int, total: int, what: str) -> None:
+    """No progress for pipes and JSON."""
+
+
+def _bar(done: int, total: int, what: str) -> None:
+    end = "\n" if done >= total else ""
+    print(f"\r{what}: {done} of {total}", end=end, file=sys.stderr, flush=True)
+
+
+def _models() -> list[dict[str, Any]]:
+    from fssd_core.models import list_models
+
+    return [_plain(m) for m in list_models()]
+
+
+def _archs() -> list[dict[str, Any]]:
+    from fssd_core.models import list_archs
+
+    return [{"name": name, **_plain(entry)} for name, entry in list_archs().items()]
+
+
+def _data() -> list[dict[str, Any]]:
+    from fssd_core.data import list_data
+
+    return [_plain(d) for d in list_data()]
+
+
+def _detectors() -> list[dict[str, Any]]:
+    from fssd_core.detectors import DETECTORS
+
+    return [{"name": name, **_plain(entry)} for name, entry in DETECTORS.items()]
+
+
+_TABLES = {"models": _models, "archs": _archs, "data": _data, "detectors": _detectors}
+
+
+def _plain(entry: object) -> dict[str, Any]:
+    """The JSON-able public fields of a table's entry."""
+    import dataclasses
+
+    if not dataclasses.is_dataclass(entry):
+        raise TypeError(f"{entry!r} is no dataclass")
+    out = {}
+    for field in dataclasses.fields(entry):
+        value = getattr(entry, field.name)
+        if isinstance(value, str | int | float | bool | list | tuple | dict | None):
+            out[field.name] = value
+    return out
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    tables = {k: make() for k, make in _TABLES.items() if arguments.what in ("all", k)}
+    if arguments.json:
+        print(json.dumps(tables, indent=1, default=str))
+        return
+    for name, rows in tables.items():
+        print(f"{name}:")
+        for row in rows:
+            rest = ", ".join(f"{k} {v}" for k, v in row.items() if k != "name" and v not in (None, "", (), []))
+            print(f"  {row['name']:<18} {rest}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

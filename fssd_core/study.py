@@ -1,0 +1,411 @@
+"""A Study says what to compute; the functions here compute it, or find it in the Store. The slow half ends here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fssd_core import ensemble
+from fssd_core.data import ImageSet, load_data
+from fssd_core.errors import DataError, InputError, did_you_mean
+from fssd_core.extractor import FeatureExtractor
+from fssd_core.models import LoadedModel, list_models, load_model
+from fssd_core.runtime import Progress, generator, silent
+from fssd_core.singularity import GRADIENTS, estimate_fss, fssd_sweep, uniform_noise
+from fssd_core.store import Store, key
+from fssd_core.types import Faithfulness, LayerScores, PointGroup, Projection, Weights
+
+VIEWS = ("centred-spokes", "centred-umap", "umap", "pca")
+DEMO_OOD = ("photo-patches", "fmnist-inverted", "mnist")
+SCORES_VERSION = 1
+PROJECTION_VERSION = 1
+BATCH = 256  # fixed, so that a stored result does not depend on the machine
+
+
+@dataclass(frozen=True)
+class Study:
+    """What to compute: hashable, and JSON-able by `to_json`.
+
+    Attributes:
+        model: a registered checkpoint ('demo/lenet') or a weight file.
+        arch: architecture of a weight file that does not say it itself.
+        step: checkpoint of a registered model; None for the last.
+        ind: in-distribution data reference.
+        ood: out-of-distribution data references.
+        layers: layers to read; None for the architecture's own choice.
+        samples: images drawn from each set; None for all.
+        points: ind points of a projection, each ood set gives half as many.
+        epsilon: perturbation in pixels, signed.
+        gradient: 'sign' (the paper) or 'standardised' (the authors' code).
+        noise_samples: S, noise images behind F*.
+        seed: of the noise, the draw of samples and the splits.
+    """
+
+    model: str = "demo/lenet"
+    arch: str | None = None
+    step: int | None = None
+    ind: str = "fmnist:test"
+    ood: tuple[str, ...] = DEMO_OOD
+    layers: tuple[str, ...] | None = None
+    samples: int | None = 2000
+    points: int = 600
+    epsilon: float = 0.0
+    gradient: str = "sign"
+    noise_samples: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ood", tuple(self.ood))
+        object.__setattr__(self, "layers", None if self.layers is None else tuple(self.layers))
+        if self.samples is not None and self.samples < 1:
+            raise InputError(f"{self.samples} samples were asked for; give at least 1, or none for all")
+        if self.points < 4:
+            raise InputError(f"{self.points} points were asked for; a projection needs at least 4")
+        if self.noise_samples < 1:
+            raise InputError(f"{self.noise_samples} noise images were asked for; give at least 1 (100 is usual)")
+        if not np.isfinite(self.epsilon) or abs(self.epsilon) > 1:
+            raise InputError(f"epsilon {self.epsilon} was given; it is in pixels, -1 to 1")
+        if self.gradient not in GRADIENTS:
+            raise InputError(f"no gradient rule {self.gradient!r}{did_you_mean(self.gradient, GRADIENTS)}")
+        if self.ind in self.ood:
+            raise InputError(f"{self.ind!r} is both ind and ood; choose another ood set")
+        if len(set(self.ood)) != len(self.ood):
+            raise InputError(f"ood sets {', '.join(self.ood)} name a set twice; name each once")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values that `from_json` reads back."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Study:
+        """The study of `to_json`'s values; unknown names are an InputError."""
+        known = {f.name for f in dataclasses.fields(Study)}
+        for name in values:
+            if name not in known:
+                raise InputError(f"a study has no {name!r}{did_you_mean(name, known)}")
+        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return Study(**plain)
+
+
+def open_model(study: Study) -> LoadedModel:
+    """The study's network; weights are read, nothing is computed."""
+    return load_model(study.model, arch=study.arch, step=study.step)
+
+
+def open_data(study: Study, ref: str, *, root: Path | None = None, count: int | None = None) -> ImageSet:
+    """`count` (default: study.samples) images of a set, drawn by the study's seed, in the shape the model takes."""
+    shape = open_model(study).input_shape
+    full = load_data(ref, shape=shape, root=root)
+    if len(full) == 0:
+        raise DataError(f"{ref!r} has 0 images; choose another set")
+    return full.sample(study.samples if count is None else count, seed=study.seed).fitted(shape)
+
+
+def study_layers(study: Study) -> tuple[str, ...]:
+    """The layers that the study reads, in order."""
+    return study.layers or open_model(study).taps
+
+
+@lru_cache(maxsize=4)
+def _extractor(model: LoadedModel, layers: tuple[str, ...]) -> FeatureExtractor:
+    return model.extractor(layers)
+
+
+def _open_extractor(study: Study) -> FeatureExtractor:
+    return _extractor(open_model(study), study_layers(study))
+
+
+@lru_cache(maxsize=8)
+def _fss(
+    extractor: FeatureExtractor, shape: tuple[int, int, int], count: int, seed: int
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    noise = uniform_noise(shape, count, generator=generator(seed))
+    return noise, estimate_fss(extractor, noise, batch_size=BATCH)
+
+
+def _singularity(study: Study) -> tuple[FeatureExtractor, torch.Tensor, dict[str, torch.Tensor]]:
+    """(extractor, noise (S, C, H, W), {layer: F*_k})."""
+    extractor = _open_extractor(study)
+    return extractor, *_fss(extractor, open_model(study).input_shape, study.noise_samples, study.seed)
+
+
+def scores_key(study: Study, images: ImageSet, epsilon: float) -> str:
+    """Store key of one set's layer scores at one epsilon."""
+    model = open_model(study)
+    facts = {
+        "layers": list(study_layers(study)),
+        "epsilon": float(epsilon),
+        "gradient": study.gradient if epsilon else "none",
+        "noise_samples": study.noise_samples,
+        "seed": study.seed,
+        "normalisation": [model.mean, model.std],
+    }
+    return key("layer_scores", SCORES_VERSION, facts, model.arch, model.weight_hash, images.fingerprint())
+
+
+def layer_scores(
+    study: Study,
+    data_ref: str,
+    *,
+    epsilons: Sequence[float] | None = None,
+    store: Store,
+    root: Path | None = None,
+    progress: Progress = silent,
+) -> dict[float, LayerScores]:
+    """{epsilon: (N, K) distances} of one set; what the store lacks is computed, sharing gradients, and kept.
+
+    Args:
+        study: what to compute.
+        data_ref: the set, ind or ood.
+        epsilons: several epsilons at once; None for study.epsilon alone.
+        store: where results are looked for and kept.
+        root: folder below which downloaded sets lie.
+        progress: told after each batch; may raise CancelledError.
+    """
+    wanted = [study.epsilon] if epsilons is None else [float(e) for e in epsilons]
+    images = open_data(study, data_ref, root=root)
+    keys = {epsilon: scores_key(study, images, epsilon) for epsilon in wanted}
+    found = {epsilon: entry for epsilon in wanted if (entry := store.get(keys[epsilon])) is not None}
+    layers = study_layers(study)
+    out = {epsilon: LayerScores(entry.arrays["values"], layers) for epsilon, entry in found.items()}
+    if missing := [epsilon for epsilon in wanted if epsilon not in found]:
+        extractor, _, fss = _singularity(study)
+
+        def told(done: int, total: int, what: str) -> None:
+            progress(done, total, f"{what} of {data_ref}")
+
+        new = fssd_sweep(
+            extractor,
+            images.tensor(),
+            fss,
+            epsilons=missing,
+            gradient=study.gradient,
+            batch_size=BATCH,
+            progress=told,
+        )
+        for epsilon, scores in new.items():
+            meta = {"study": study.to_json(), "data": data_ref, "images": len(images), "epsilon": epsilon}
+            store.put(keys[epsilon], {"values": scores.values}, meta)
+        out.update(new)
+    return {epsilon: out[epsilon] for epsilon in wanted}
+
+
+def stored_scores(study: Study, data_ref: str, *, store: Store, root: Path | None = None) -> LayerScores | None:
+    """The scores at study.epsilon if the store has them; computes nothing."""
+    entry = store.get(scores_key(study, open_data(study, data_ref, root=root), study.epsilon))
+    return None if entry is None else LayerScores(entry.arrays["values"], study_layers(study))
+
+
+def projection_sets(study: Study, *, root: Path | None = None) -> dict[str, ImageSet]:
+    """The images drawn in a projection: `points` of ind, half as many of each ood set; the keys are references."""
+    sets = {study.ind: open_data(study, study.ind, root=root, count=study.points)}
+    for ref in study.ood:
+        sets[ref] = open_data(study, ref, root=root, count=study.points // 2)
+    return sets
+
+
+def projection_key(study: Study, layer: str, view: str, *, root: Path | None = None) -> str:
+    """Store key of a projection."""
+    model = open_model(study)
+    facts = {
+        "view": view,
+        "layer": layer,
+        "noise_samples": study.noise_samples,
+        "seed": study.seed,
+        "normalisation": [model.mean, model.std],
+        "spokes from": None if view != "centred-spokes" else _last(study).weight_hash,
+    }
+    prints = [images.fingerprint() for images in projection_sets(study, root=root).values()]
+    names = [study.ind, *study.ood]
+    return key("projection", PROJECTION_VERSION, facts, model.arch, model.weight_hash, names, prints)
+
+
+def features_projection(
+    study: Study, layer: str, view: str, *, store: Store, root: Path | None = None, progress: Progress = silent
+) -> Projection:
+    """One layer's ind, ood and noise features and F* in the plane, with its measured faithfulness.
+
+    Args:
+        study: what to compute.
+        layer: one of the study's layers.
+        view: one of VIEWS.
+        store: where results are looked for and kept.
+        root: folder below which downloaded sets lie.
+        progress: told between stages; may raise CancelledError.
+
+    Raises:
+        InputError: unknown layer or view.
+    """
+    _check_projection(study, layer, view)
+    entry_key = projection_key(study, layer, view, root=root)
+    if (entry := store.get(entry_key)) is not None:
+        return _unpack(entry.arrays, entry.meta)
+    from fssd_core.projection import project
+
+    order = None
+    if view == "centred-spokes" and open_model(study).weight_hash != _last(study).weight_hash:
+        final = features_projection(
+            dataclasses.replace(study, step=None), layer, view, store=store, root=root, progress=progress
+        )
+        spokes = {int(k): float(a) for k, a in final.notes.get("spokes", {}).items()}
+        order = sorted(spokes, key=lambda k: spokes[k])
+    features, groups, labels, fss = _stacked_features(study, layer, root=root, progress=progress)
+    made = project(
+        view, features, fss, groups=groups, labels=labels, layer=layer, seed=study.seed, progress=progress,
+        spoke_order=order,
+    )  # fmt: skip
+    store.put(entry_key, *_pack(made, study))
+    return made
+
+
+def stored_projection(
+    study: Study, layer: str, view: str, *, store: Store, root: Path | None = None
+) -> Projection | None:
+    """The projection if the store has it; computes nothing."""
+    _check_projection(study, layer, view)
+    entry = store.get(projection_key(study, layer, view, root=root))
+    return None if entry is None else _unpack(entry.arrays, entry.meta)
+
+
+def _check_projection(study: Study, layer: str, view: str) -> None:
+    if view not in VIEWS:
+        raise InputError(f"no view {view!r}{did_you_mean(view, VIEWS)}")
+    layers = study_layers(study)
+    if layer not in layers:
+        raise InputError(f"layer {layer!r} is not read by this study{did_you_mean(layer, layers)}")
+
+
+def _last(study: Study) -> LoadedModel:
+    """The last checkpoint of the study's model: spokes keep its order over the whole training."""
+    registered = {m.name for m in list_models()}
+    name = study.model.split("@")[0]
+    return load_model(name) if name in registered else open_model(study)
+
+
+def _stacked_features(
+    study: Study, layer: str, *, root: Path | None, progress: Progress
+) -> tuple[np.ndarray[Any, np.dtype[np.float32]], tuple[PointGroup, ...], np.ndarray[Any, np.dtype[np.int16]], Any]:
+    """Features (M, D) of ind, ood and noise stacked, their groups, class labels (M,) and F* (D,)."""
+    model = open_model(study)
+    extractor = _extractor(model, (layer,))
+    noise, fss = _fss(extractor, model.input_shape, study.noise_samples, study.seed)
+    sets = projection_sets(study, root=root)
+    blocks, groups, labels = [], [], []
+    start = 0
+    for ref, images in [*sets.items(), ("noise", None)]:
+        pixels = noise if images is None else images.tensor()
+
+        def told(done: int, total: int, what: str, ref: str = ref) -> None:
+            progress(done, total, f"features of {ref}")
+
+        blocks.append(extractor.features(pixels, batch_size=BATCH, progress=told)[layer].numpy())
+        kind = "noise" if images is None else "ind" if ref == study.ind else "ood"
+        rows = np.arange(len(pixels), dtype=np.int64) if images is None else images.rows
+        groups.append(PointGroup(ref, kind, start, start + len(pixels), rows))
+        is_labelled = kind == "ind" and images is not None and images.labels is not None
+        labels.append(images.labels if is_labelled else np.full(len(pixels), -1))  # type: ignore[union-attr]
+        start += len(pixels)
+    features = np.concatenate(blocks).astype(np.float32, copy=False)
+    return features, tuple(groups), np.concatenate(labels).astype(np.int16), fss[layer].cpu().numpy()
+
+
+def _pack(made: Projection, study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
+    arrays = {
+        "xy": made.xy.astype(np.float32),
+        "fss": made.fss.astype(np.float32),
+        "distance": made.distance.astype(np.float32),
+        "labels": made.labels,
+        **{f"rows_{i}": g.rows.astype(np.int32) for i, g in enumerate(made.groups)},
+    }
+    meta = {
+        "study": study.to_json(),
+        "view": made.view,
+        "layer": made.layer,
+        "groups": [[g.name, g.kind, g.start, g.stop] for g in made.groups],
+        "faithfulness": dataclasses.asdict(made.faithfulness),
+        "notes": made.notes,
+    }
+    return arrays, meta
+
+
+def _unpack(arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> Projection:
+    groups = tuple(
+        PointGroup(name, kind, start, stop, arrays[f"rows_{i}"].astype(np.int64))
+        for i, (name, kind, start, stop) in enumerate(meta["groups"])
+    )
+    return Projection(
+        view=meta["view"],
+        layer=meta["layer"],
+        xy=arrays["xy"],
+        fss=arrays["fss"],
+        distance=arrays["distance"],
+        groups=groups,
+        labels=arrays["labels"],
+        faithfulness=Faithfulness(**meta["faithfulness"]),
+        notes=meta["notes"],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Scores of ind and of one ood set, split into disjoint rows for fitting alpha and for testing.
+
+    Attributes:
+        ood_ref: the ood set's reference.
+        fit_ind: (n, K) ind scores that alpha may be fitted on.
+        fit_ood: (m, K) ood scores that alpha may be fitted on.
+        test_ind: (N, K) ind scores for every number shown.
+        test_ood: (M, K) ood scores for every number shown.
+        split: the rows themselves.
+    """
+
+    ood_ref: str
+    fit_ind: LayerScores
+    fit_ood: LayerScores
+    test_ind: LayerScores
+    test_ood: LayerScores
+    split: ensemble.Split
+
+
+def compare(study: Study, ood_ref: str, ind: LayerScores, ood: LayerScores, *, fit: int = 500) -> Comparison:
+    """Splits the two sets' scores by the study's seed; no row is both fitted on and tested on."""
+    split = ensemble.split(len(ind), len(ood), fit=fit, seed=study.seed)
+    return Comparison(
+        ood_ref=ood_ref,
+        fit_ind=ind.take(split.fit_ind),
+        fit_ood=ood.take(split.fit_ood),
+        test_ind=ind.take(split.test_ind),
+        test_ood=ood.take(split.test_ood),
+        split=split,
+    )
+
+
+def weights_by_rule(rule: str, comparison: Comparison, *, seed: int = 0) -> Weights:
+    """alpha by 'uniform', 'standardised', 'logistic', or by hand as comma-separated numbers ('0.1,-0.9').
+
+    Raises:
+        InputError: neither a known rule nor one finite number a layer.
+    """
+    layers = comparison.test_ind.layers
+    if rule == "uniform":
+        return ensemble.uniform(layers)
+    if rule == "standardised":
+        return ensemble.standardised(comparison.fit_ind)
+    if rule == "logistic":
+        return ensemble.logistic(comparison.fit_ind, comparison.fit_ood, seed=seed, labels=comparison.ood_ref)
+    try:
+        alpha = [float(a) for a in rule.split(",")]
+    except ValueError:
+        rules = ("uniform", "standardised", "logistic")
+        raise InputError(
+            f"alpha {rule!r} was given{did_you_mean(rule, rules)}; give one of {', '.join(rules)}, "
+            f"or {len(layers)} comma-separated numbers, one for each of {', '.join(layers)}"
+        ) from None
+    return ensemble.manual(layers, alpha)

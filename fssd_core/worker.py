@@ -1,0 +1,89 @@
+"""Serves study steps in a process of their own: one JSON object a line on stdin, events as JSON lines on stdout.
+
+Request: {"id": 1, "call": "layer_scores", "study": {...}, "args": {...}}. Events: {"id": 1, "done": 3, "total": 8,
+"what": "..."} while it runs, then {"id": 1, "ok": true} or {"id": 1, "error": "...", "bug": false}. Results land in the
+Store; to cancel, end the process: entries are written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from fssd_core.errors import FssdError, lookup
+from fssd_core.runtime import Progress
+from fssd_core.store import Store
+from fssd_core.study import Study, features_projection, layer_scores
+
+Call = Callable[[Study, dict[str, Any], Store, Path | None, Progress], object]
+
+
+def _scores(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    for number, ref in enumerate(args["data"]):
+
+        def told(done: int, total: int, what: str, number: int = number) -> None:
+            whole = len(args["data"])
+            progress(number * total + done, whole * total, what)
+
+        layer_scores(study, ref, epsilons=args.get("epsilons"), store=store, root=root, progress=told)
+    return None
+
+
+def _projection(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    return features_projection(study, args["layer"], args["view"], store=store, root=root, progress=progress)
+
+
+CALLS: dict[str, Call] = {"layer_scores": _scores, "projection": _projection}
+
+
+def serve(requests: IO[str], events: IO[str]) -> None:
+    """Answers requests until the input ends."""
+
+    def say(**event: Any) -> None:
+        events.write(json.dumps(event) + "\n")
+        events.flush()
+
+    for line in requests:
+        request = json.loads(line)
+        number = request["id"]
+        last = 0.0
+
+        def progress(done: int, total: int, what: str, number: int = number) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last > 0.1 or done >= total:
+                last = now
+                say(id=number, done=done, total=total, what=what)
+
+        try:
+            root = Path(request["root"]) if request.get("root") else None
+            store = Store(Path(request["store"]), [Path(p) for p in request.get("shipped", [])])
+            call = lookup(CALLS, request["call"], "worker call")
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                call(Study.from_json(request["study"]), request.get("args", {}), store, root, progress)
+            notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+            say(id=number, ok=True, warnings=notes)
+        except FssdError as error:
+            say(id=number, error=str(error), bug=False)
+        except Exception as error:  # noqa: BLE001 - the page shows it as a bug, with its traceback in the log
+            traceback.print_exc()
+            say(id=number, error=f"{type(error).__name__}: {error}", bug=True)
+
+
+def main() -> None:
+    """Entry point of `python -m fssd_core.worker`."""
+    events = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints goes to the log, not among the events
+    serve(sys.stdin, events)
+
+
+if __name__ == "__main__":
+    main()
