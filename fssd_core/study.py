@@ -16,7 +16,8 @@ from fssd_core import ensemble
 from fssd_core.data import ImageSet, load_data
 from fssd_core.errors import DataError, InputError, did_you_mean
 from fssd_core.extractor import FeatureExtractor
-from fssd_core.models import LoadedModel, list_models, load_model
+from fssd_core.models import LoadedModel, load_model
+from fssd_core.models.table import REGISTERED
 from fssd_core.runtime import Progress, generator, silent
 from fssd_core.singularity import GRADIENTS, estimate_fss, fssd_sweep, uniform_noise
 from fssd_core.store import Store, key
@@ -90,13 +91,27 @@ class Study:
         for name in values:
             if name not in known:
                 raise InputError(f"a study has no {name!r}{did_you_mean(name, known)}")
-        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return Study(**plain)
 
 
 def open_model(study: Study) -> LoadedModel:
-    """The study's network; weights are read, nothing is computed."""
-    return load_model(study.model, arch=study.arch, step=study.step)
+    """The study's network; weights are read, nothing is computed. Shared between calls, so use it from one thread."""
+    return _opened(study.model, study.arch, study.step, _stamp(study.model))
+
+
+@lru_cache(maxsize=32)
+def _opened(ref: str, arch: str | None, step: int | None, stamp: tuple[int, int] | None) -> LoadedModel:
+    return load_model(ref, arch=arch, step=step)
+
+
+def _stamp(ref: str) -> tuple[int, int] | None:
+    """(modification time, size) of a weight file, so that a changed file is read again; None for registered names."""
+    try:
+        status = Path(ref).expanduser().stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def open_data(study: Study, ref: str, *, root: Path | None = None, count: int | None = None) -> ImageSet:
@@ -284,9 +299,8 @@ def _check_projection(study: Study, layer: str, view: str) -> None:
 
 def _last(study: Study) -> LoadedModel:
     """The last checkpoint of the study's model: spokes keep its order over the whole training."""
-    registered = {m.name for m in list_models()}
     name = study.model.split("@")[0]
-    return load_model(name) if name in registered else open_model(study)
+    return open_model(dataclasses.replace(study, model=name, step=None)) if name in REGISTERED else open_model(study)
 
 
 def _stacked_features(
@@ -309,11 +323,11 @@ def _stacked_features(
         kind = "noise" if images is None else "ind" if ref == study.ind else "ood"
         rows = np.arange(len(pixels), dtype=np.int64) if images is None else images.rows
         groups.append(PointGroup(ref, kind, start, start + len(pixels), rows))
-        is_labelled = kind == "ind" and images is not None and images.labels is not None
-        labels.append(images.labels if is_labelled else np.full(len(pixels), -1))  # type: ignore[union-attr]
+        known = images.labels if images is not None and kind == "ind" else None
+        labels.append(np.full(len(pixels), -1, np.int16) if known is None else known.astype(np.int16))
         start += len(pixels)
     features = np.concatenate(blocks).astype(np.float32, copy=False)
-    return features, tuple(groups), np.concatenate(labels).astype(np.int16), fss[layer].cpu().numpy()
+    return features, tuple(groups), np.concatenate(labels), fss[layer].cpu().numpy()
 
 
 def _pack(made: Projection, study: Study) -> tuple[dict[str, Any], dict[str, Any]]:

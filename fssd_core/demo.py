@@ -1,0 +1,50 @@
+"""The demo's stored results: ordinary store entries that ship with the project, and the studies they belong to."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from fssd_core.data import list_data
+from fssd_core.models import list_models
+from fssd_core.runtime import Progress, silent
+from fssd_core.store import Store
+from fssd_core.study import VIEWS, Study, features_projection, layer_scores, study_layers
+
+KNOTS = (-0.04, -0.02, -0.006, -0.002, 0.0, 0.002, 0.006, 0.02, 0.04, 0.1, 0.2)
+"""Epsilons of the sweep, in pixels; between them each distance is interpolated by a monotone cubic."""
+
+
+def demo_projections() -> Iterator[tuple[Study, str, str]]:
+    """(study, layer, view) of every projection that ships: all views at the end, the first view at every checkpoint."""
+    study = Study()
+    steps = next(m for m in list_models() if m.name == study.model).steps
+    for layer in study_layers(study):
+        for view in VIEWS:
+            yield replace(study, step=steps[-1]), layer, view
+        for step in steps[:-1]:
+            yield replace(study, step=step), layer, "centred-spokes"
+
+
+def demo_scores() -> Iterator[tuple[Study, str, tuple[float, ...]]]:
+    """(study, data, epsilons) of all scores that ship: the whole sweep for the first page's sets, epsilon 0 for all."""
+    study = Study()
+    first = (study.ind, *study.ood)
+    for entry in list_data():
+        if entry.kind in ("bundled", "derived") and entry.name != "fmnist:train":
+            yield study, entry.name, KNOTS if entry.name in first else (0.0,)
+
+
+def build_demo_store(root: Path, *, progress: Progress = silent) -> None:
+    """Computes all of it anew into `root`, which is replaced as a whole once everything is there."""
+    fresh = root.with_name(f".{root.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    store = Store(fresh)
+    for study, data, epsilons in demo_scores():
+        layer_scores(study, data, epsilons=epsilons, store=store, progress=progress)
+    for study, layer, view in demo_projections():
+        features_projection(study, layer, view, store=store, progress=progress)
+    shutil.rmtree(root, ignore_errors=True)
+    fresh.replace(root)
