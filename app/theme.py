@@ -1,4 +1,4 @@
-"""One colour by meaning everywhere: ind, ood, noise, F*, accept, reject; plain constants for light and dark, no Streamlit.
+"""One colour by meaning everywhere: ind, ood, noise, F*, accept, reject; constants for light and dark, no Streamlit.
 
 Every mark has a contrast of at least 3:1 against both backgrounds of its mode; ind, the ood groups and noise stay apart
 under simulated protanopia, deuteranopia and tritanopia (tests/app/test_scatter.py computes both).

@@ -1,4 +1,4 @@
-"""What every browser test needs: a Streamlit server on a free port, one Chromium for the session, pages that tell errors."""
+"""What every browser test needs: a Streamlit server on a free port, one Chromium, pages that tell their errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _free_port() -> int:
 
 @contextmanager
 def serve(script: str | Path, *args: str, env: dict[str, str] | None = None, timeout: float = 60.0) -> Iterator[str]:
-    """Runs `streamlit run script -- args` on a free port from the repository's root; gives its URL, ends it afterwards."""
+    """Runs `streamlit run script -- args` on a free port from the repository's root; gives its URL, ends it after."""
     port = _free_port()
     command = [
         *(sys.executable, "-m", "streamlit", "run", str(script)),
