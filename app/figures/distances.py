@@ -65,7 +65,7 @@ def ridgelines(ridges: Sequence[Ridge], *, layer: str, mode: theme.Mode) -> go.F
             showlegend=False,
         )
         figure.add_scatter(
-            x=[ridge.mean, ridge.mean], y=[base, base + 0.28], mode="lines", line={"width": 2, "color": colour, "dash": "dot"},
+            x=[ridge.mean] * 2, y=[base, base + 0.28], mode="lines", line={"width": 2, "color": colour, "dash": "dot"},
             hovertemplate=f"mean of {ridge.title}: %{{x:.2f}} × ind median<extra></extra>", showlegend=False,
         )  # fmt: skip
         figure.add_annotation(

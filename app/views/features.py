@@ -21,8 +21,8 @@ VIEW_NAMES = {
     "pca": "PCA around F*",
 }
 VIEW_WORDS = {
-    "centred-spokes": "Distance from the star is the true distance to F*; the angle leans to the most similar ind class.",
-    "centred-umap": "Distance from the star is the true distance to F*; the angle comes from a UMAP of directions from F*.",
+    "centred-spokes": "Distance from the star is the true distance to F*; the angle leans to the class most alike.",
+    "centred-umap": "Distance from the star is the true distance to F*; the angle is a UMAP of directions.",
     "umap": "Joint UMAP of all points and F*: neighbourhoods are kept, distances only roughly.",
     "pca": "The two directions of largest spread around F*: honest about distances as far as two directions reach.",
 }
@@ -98,8 +98,8 @@ def _headline(rows: list[GroupSummary], shown: Projection) -> None:
     if near:
         words = ", ".join(f"**{title_of(r.name)}** at {r.ratio:.2f} (AUROC {r.auroc:.3f})" for r in near)
         st.markdown(
-            f":material/star: In **{shown.layer}**, with the ind mean distance to F\\* as 1, these ood sets lie nearer to "
-            f"the singularity: {words}."
+            f":material/star: In **{shown.layer}**, with the ind mean distance to F\\* as 1, these ood sets lie nearer "
+            f"to the singularity: {words}."
         )
     elif ood:
         st.markdown(
