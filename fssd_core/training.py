@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fssd_core.atomic import write_bytes
 from fssd_core.errors import InputError, ModelError, lookup
 from fssd_core.models.archs import ARCHS
 from fssd_core.runtime import Progress, pick_device, silent
@@ -137,10 +137,25 @@ def train(
     if not wanted or wanted[0] < 0 or wanted[-1] > last:
         raise InputError(f"checkpoints {wanted} were asked for; {recipe.epochs} epochs have steps 0 to {last}")
     target = pick_device(device)
-    module.to(target)
+    to_input = _normaliser(mean, std, target)
+    return _run(module.to(target), images, labels, recipe, wanted, loss, to_input, generator, progress)
+
+
+def _run(
+    module: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    wanted: list[int],
+    loss: Loss,
+    to_input: Callable[[Tensor], Tensor],
+    generator: torch.Generator,
+    progress: Progress,
+) -> Iterator[Checkpoint]:
+    """The loop behind `train`, whose arguments were checked."""
     optimiser = OPTIMISERS[recipe.optimiser](list(module.parameters()), recipe)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, recipe.gamma)
-    to_input = _normaliser(mean, std, target)
+    per_epoch = -(-len(images) // recipe.batch_size)
     stream = _Stream(generator)
     losses: list[Tensor] = []
     for step, rows in _batches(len(images), recipe, generator):
@@ -150,8 +165,9 @@ def train(
         if rows is None or step == wanted[-1]:
             return
         module.train()
+        batch = to_input(images[rows])
         with stream:
-            value = loss(module, to_input(images[rows]), labels[rows].to(target))
+            value = loss(module, batch, labels[rows].to(batch.device))
         optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -209,24 +225,10 @@ def save_checkpoint(path: Path, state: Mapping[str, Tensor], metadata: Mapping[s
         parts.append(part)
     head = json.dumps(header, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
-    _write(path, len(head).to_bytes(8, "little") + head + b"".join(parts))
+    write_bytes(path, len(head).to_bytes(8, "little") + head + b"".join(parts))
 
 
 _DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
-
-
-def _write(path: Path, content: bytes) -> None:
-    """The whole file or none of it: a temporary file in the same folder, renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _batches(count: int, recipe: Recipe, generator: torch.Generator) -> Iterator[tuple[int, Tensor | None]]:
@@ -241,7 +243,7 @@ def _batches(count: int, recipe: Recipe, generator: torch.Generator) -> Iterator
 
 def _checkpoint(module: nn.Module, step: int, per_epoch: int, losses: list[Tensor]) -> Checkpoint:
     mean = float(torch.stack(losses).mean()) if losses else float("nan")
-    if losses and mean != mean:
+    if losses and not math.isfinite(mean):
         raise ModelError(f"the training loss is not finite at step {step}; use a smaller learning rate")
     state = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
     return Checkpoint(step, step / per_epoch, state, mean)

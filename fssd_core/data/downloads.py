@@ -122,7 +122,7 @@ def downloaded(name: str, root: Path, download: bool) -> ImageSet:
             root.mkdir(parents=True, exist_ok=True)
         data = make(root=str(root), download=download, **entry.arguments)
         images, labels = _arrays(data)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AssertionError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if download:
             raise DataError(f"{name!r} could not be downloaded ({cause}); check the network, or {by_hand}") from error

@@ -140,7 +140,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= top):
             raise ValueError(f"pixel values of mode {image.mode} lie outside 0..{top:g}")
         return Image.fromarray((values * (255 / top)).round().astype(np.uint8))
-    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         layered = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layered.size, (0, 0, 0, 255)), layered).convert("RGB")
     return image.convert("RGB") if image.mode not in ("1", "L") else image

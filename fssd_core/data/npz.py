@@ -14,6 +14,7 @@ from fssd_core.data.images import ImageSet
 from fssd_core.errors import DataError
 
 MAX_BYTES = 2 * 2**30
+MAX_NAMES = 2**24
 _DAMAGE = (OSError, EOFError, ValueError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 _Header = tuple[tuple[int, ...], np.dtype[Any]]
 
@@ -85,8 +86,10 @@ def _check_headers(path: Path, headers: dict[str, _Header]) -> None:
                 f"{path}: `labels` has shape {label_shape} and type {label_type}; "
                 f"{shape[0]} images need ({shape[0]},) whole numbers"
             )
-    if "classes" in headers and (len(headers["classes"][0]) != 1 or headers["classes"][1].kind != "U"):
-        raise DataError(f"{path}: `classes` must be a list of names, e.g. numpy.array(['cat', 'dog'])")
+    if "classes" in headers:
+        names, name_type = headers["classes"]
+        if len(names) != 1 or name_type.kind != "U" or names[0] * name_type.itemsize > MAX_NAMES:
+            raise DataError(f"{path}: `classes` must be a list of names, e.g. numpy.array(['cat', 'dog'])")
 
 
 def _check_shape(path: Path, shape: tuple[int, ...]) -> None:

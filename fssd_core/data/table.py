@@ -105,12 +105,21 @@ def load_data(ref: str, *, shape: Shape | None = None, root: Path | None = None,
         folder = download_root(root)
         images = _MEMO.get(("download", ref, on_disk_key(ref, folder)), lambda: downloaded(ref, folder, download))
     else:
-        path = Path(ref).expanduser()
+        return _from_file(ref, shape)
+    return images if shape is None else _MEMO.get(("fitted", images.fingerprint(), shape), lambda: images.fitted(shape))
+
+
+def _from_file(ref: str, shape: Shape | None) -> ImageSet:
+    path = Path(ref).expanduser()
+    try:
         if not path.exists():
             raise DataError(_no_such(ref, path))
-        key = file_key(path)
-        return replace(_MEMO.get(("file", key, shape), lambda: load_file(path, shape=shape)), name=ref)
-    return images if shape is None else _MEMO.get(("fitted", images.fingerprint(), shape), lambda: images.fitted(shape))
+        key = ("file", ref, file_key(path), shape)
+        return _MEMO.get(key, lambda: replace(load_file(path, shape=shape), name=ref))
+    except OSError as error:
+        raise DataError(
+            f"{ref!r} cannot be read ({error.strerror or error}); check its name and permissions"
+        ) from error
 
 
 def _no_such(ref: str, path: Path) -> str:
@@ -130,17 +139,19 @@ class _Memo:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._kept: OrderedDict[Hashable, ImageSet] = OrderedDict()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
 
     def get(self, key: Hashable, load: Callable[[], ImageSet]) -> ImageSet:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-            value = self._kept[key] = load()
+        value = load()  # outside the lock: a download may take minutes
+        with self._lock:
+            self._kept[key] = value
             while len(self._kept) > 1 and sum(v.images.nbytes for v in self._kept.values()) > self.limit:
                 self._kept.popitem(last=False)
-            return value
+        return value
 
 
 _MEMO = _Memo(limit=2**29)

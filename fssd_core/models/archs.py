@@ -104,7 +104,7 @@ _RESNET_TAPS = ("relu", "layer1", "layer2", "layer3", "layer4", "fc")
 _GREY: Shape = (1, 28, 28)
 _ENTRIES = [
     ArchEntry(
-        "lenet", "LeNet of this project, 80,202 parameters", LeNet, _GREY, _FMNIST_MEAN, _FMNIST_STD, LeNet.taps,
+        "lenet", "LeNet of this project, 80,202 parameters", LeNet, _GREY, None, None, LeNet.taps,
         "conv1.0.weight", "logits.weight", _lenet_side,
     ),
     ArchEntry(
@@ -112,7 +112,7 @@ _ENTRIES = [
         AuthorsLeNet.taps, "conv1.weight", "fc2.weight", _authors_side,
     ),
     ArchEntry(
-        "mlp", "Two hidden layers, 256 and 128 units", MLP, _GREY, _FMNIST_MEAN, _FMNIST_STD, MLP.taps,
+        "mlp", "Two hidden layers, 256 and 128 units", MLP, _GREY, None, None, MLP.taps,
         "fc1.0.weight", "logits.weight", _mlp_side,
     ),
     *(_cifar(depth) for depth in (20, 32, 44, 56, 110)),
