@@ -24,15 +24,17 @@ class Fssd(Detector):
     def _score(
         self, extractor: FeatureExtractor, images: Tensor, batch_size: int | None, progress: Progress
     ) -> LayerScores:
-        return fssd(
-            extractor,
-            images,
-            self.fss,
-            epsilon=float(self.values["epsilon"]),
-            gradient=str(self.values["gradient"]),
-            batch_size=batch_size,
-            progress=progress,
-        )
+        epsilon, gradient = float(self.values["epsilon"]), str(self.values["gradient"])
+        with torch.enable_grad():  # the perturbation needs it, whatever mode the caller is in
+            return fssd(
+                extractor,
+                images,
+                self.fss,
+                epsilon=epsilon,
+                gradient=gradient,
+                batch_size=batch_size,
+                progress=progress,
+            )
 
 
 class FeatureNorm(Detector):

@@ -15,6 +15,7 @@ from fssd_core.detectors.adapter import PixelNetwork, adapted, pytorch_ood
 from fssd_core.errors import CancelledError, FssdError, InputError, ModelError
 from fssd_core.extractor import FeatureExtractor
 from fssd_core.metrics import auroc
+from fssd_core.runtime import threads
 from fssd_core.singularity import estimate_fss, fssd
 from tests import reference
 
@@ -29,6 +30,13 @@ every_detector = pytest.mark.parametrize(
         for name, spec in DETECTORS.items()
     ],
 )
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny networks: more threads only wait for each other."""
+    with threads(1):
+        yield
 
 
 def extractor(layers=reference.LAYERS) -> FeatureExtractor:
@@ -166,6 +174,9 @@ def test_fssd_respects_its_parameters(values):
     found = fitted(DETECTORS["fssd"], net, **values).scores(reference.pixels("ood"))
     expected = fssd(net, reference.pixels("ood"), estimate_fss(net, reference.noise("uniform")), **values)
     assert np.array_equal(found.values, expected.values)
+    with torch.no_grad():  # the caller's mode must not matter
+        again = fitted(DETECTORS["fssd"], net, **values).scores(reference.pixels("ood"))
+    assert np.array_equal(again.values, expected.values)
     if values:
         plain = fitted(DETECTORS["fssd"], net).scores(reference.pixels("ood"))
         assert not np.allclose(found.values, plain.values, rtol=1e-4)
