@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -151,15 +152,20 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _torch_file(path: Path) -> dict[str, Tensor]:
+    archive = zipfile.is_zipfile(path)
+    if archive and _is_script(path):
+        raise ModelError(
+            f"{path}: this is a TorchScript program, which is code and is never run here. Save its state dict: "
+            f"torch.save(torch.jit.load({str(path)!r}).state_dict(), 'weights.pt')"
+        )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # on pickle protocols: refused files get our own message
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        if "TorchScript" in str(error):
-            raise ModelError(
-                f"{path}: this is a TorchScript program, which is code and is never run here. Save its state dict: "
-                f"torch.save(torch.jit.load({str(path)!r}).state_dict(), 'weights.pt')"
-            ) from error
-        if isinstance(error, pickle.UnpicklingError) and "nsupported" in str(error):
+        with path.open("rb") as file:
+            is_pickle = archive or file.read(1) == b"\x80"
+        if is_pickle and isinstance(error, pickle.UnpicklingError) and "nsupported" in str(error):
             raise ModelError(
                 f"{path}: the file holds Python objects, not only weights; opening it could run code, so it was "
                 "refused. If you trust it, convert it:\n"
@@ -171,6 +177,14 @@ def _torch_file(path: Path) -> dict[str, Tensor]:
             "it again"
         ) from error
     return _state_dict(content, path)
+
+
+def _is_script(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:

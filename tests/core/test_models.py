@@ -1,0 +1,382 @@
+"""Architectures, registered checkpoints and people's own weight files: the right network, or one clear error."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from fssd_core.assets import assets_root
+from fssd_core.data import load_data
+from fssd_core.errors import InputError, ModelError
+from fssd_core.models import ARCHS, list_archs, list_models, load_model
+from fssd_core.runtime import generator
+from fssd_core.training import build, save_checkpoint
+
+OWN = [name for name, entry in ARCHS.items() if "torchvision" not in entry.title]
+DEMO = assets_root() / "models" / "lenet"
+
+
+def lenet(classes: int = 10, shape: tuple[int, int, int] = (1, 28, 28), seed: int = 0) -> nn.Module:
+    return build("lenet", classes=classes, input_shape=shape, generator=generator(seed))
+
+
+# --- architectures
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_own_architectures_give_logits_and_taps_after_the_activation(name):
+    entry = ARCHS[name]
+    module = build(name, classes=7, input_shape=entry.input_shape, generator=generator(0))
+    assert module.taps == entry.taps
+    seen: dict[str, torch.Tensor] = {}
+    for tap in entry.taps:
+        module.get_submodule(tap).register_forward_hook(lambda _m, _i, out, tap=tap: seen.__setitem__(tap, out))
+    logits = module.eval()(torch.rand(2, *entry.input_shape, generator=generator(1)))
+    assert logits.shape == (2, 7)
+    assert list(seen) == list(entry.taps)
+    assert torch.equal(seen[entry.taps[-1]], logits)
+    for tap in entry.taps[:-1]:
+        assert seen[tap].min() >= 0, tap
+    classes, shape = entry.measure({k: tuple(v.shape) for k, v in module.state_dict().items()})
+    assert (classes, shape) == (7, entry.input_shape)
+
+
+def test_taps_are_read_before_pooling():
+    sizes = {k: f.shape[1] for k, f in load_model("demo/lenet").extractor(device="cpu").features(
+        torch.rand(2, 1, 28, 28, generator=generator(0))).items()}  # fmt: skip
+    assert sizes == {"conv1": 16 * 24 * 24, "conv2": 32 * 8 * 8, "fc1": 128, "logits": 10}
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("lenet", 80_202),
+        ("lenet-authors", 1_199_882),
+        ("mlp", 784 * 256 + 256 + 256 * 128 + 128 + 1290),
+        ("resnet-cifar20", 269_722),  # He et al. 2016: 0.27 M, 0.46 M, 0.66 M, 0.85 M
+        ("resnet-cifar32", 464_154),
+        ("resnet-cifar44", 658_586),
+        ("resnet-cifar56", 853_018),
+    ],
+)
+def test_numbers_of_parameters(name, count):
+    module = ARCHS[name].build(10, ARCHS[name].input_shape)
+    assert sum(p.numel() for p in module.parameters()) == count
+
+
+def test_residual_shortcut_takes_every_second_pixel_and_pads_the_channels():
+    module = ARCHS["resnet-cifar20"].build(10, (3, 32, 32)).eval()
+    block = module.layer2[0]
+    nn.init.zeros_(block.bn2.weight)  # the residual branch gives zero, the shortcut alone is left
+    x = torch.rand(1, 16, 8, 8, generator=generator(0))
+    out = block(x)
+    assert out.shape == (1, 32, 4, 4)
+    assert torch.equal(out[:, 8:24], x[:, :, ::2, ::2])
+    assert out[:, :8].abs().max() == 0
+    assert out[:, 24:].abs().max() == 0
+
+
+@pytest.mark.parametrize(("name", "last"), [("mobilenet_v3_small", "classifier")])
+def test_torchvision_architectures_load_with_their_number_of_classes(tmp_path, name, last):
+    module = ARCHS[name].build(5, (3, 224, 224))
+    torch.save({"epoch": 3, "state_dict": module.state_dict()}, tmp_path / "w.pth")
+    loaded = load_model(str(tmp_path / "w.pth"), arch=name)
+    assert (loaded.classes, loaded.input_shape) == (5, (3, 224, 224))
+    assert loaded.taps[-1] == last
+    assert loaded.mean == (0.485, 0.456, 0.406)
+    features = loaded.extractor(device="cpu").features(torch.rand(1, 3, 64, 64, generator=generator(0)))
+    assert features[last].shape == (1, 5)
+
+
+def test_every_torchvision_architecture_can_be_built_and_its_first_and_last_weight_are_there():
+    for name, entry in list_archs().items():
+        with torch.device("meta"):
+            state = entry.build(11, entry.input_shape).state_dict()
+        assert entry.measure({k: tuple(v.shape) for k, v in state.items()})[0] == 11, name
+        modules = {key.rpartition(".")[0] for key in state}
+        parents = {m.split(".")[0] for m in modules}
+        assert all(
+            t in modules or t in parents or t in ("relu", "stem", "pooled") or t[:4] == "relu" for t in entry.taps
+        )
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)])
+@pytest.mark.parametrize("name", ["lenet", "lenet-authors", "mlp"])
+def test_input_shape_and_classes_are_read_from_the_weights(tmp_path, name, shape):
+    module = build(name, classes=4, input_shape=shape, generator=generator(0))
+    save_checkpoint(tmp_path / "w.safetensors", module.state_dict(), {"arch": name})
+    loaded = load_model(str(tmp_path / "w.safetensors"))
+    assert (loaded.classes, loaded.input_shape) == (4, shape)
+    image = torch.rand(2, *shape, generator=generator(1))
+    if loaded.mean is None:
+        assert torch.allclose(loaded.extractor(device="cpu").logits(image), module.eval()(image), atol=1e-6)
+
+
+# --- registered checkpoints
+
+
+def test_the_demo_series():
+    (entry,) = list_models()
+    assert (entry.name, entry.arch) == ("demo/lenet", "lenet")
+    assert entry.steps[:9] == (0, 5, 10, 20, 50, 100, 200, 400, 900)
+    assert len(entry.steps) >= 14
+    assert entry.steps[-1] == 14 * 938
+    assert set(entry.accuracy) == set(entry.epochs) == set(entry.steps)
+    assert entry.accuracy[entry.steps[-1]] >= 0.91
+    assert entry.epochs[entry.steps[-1]] == 14
+
+
+def test_demo_metadata_and_hash():
+    model = load_model("demo/lenet@900")
+    path = DEMO / "step-00900.safetensors"
+    assert (model.ref, model.arch, model.step) == ("demo/lenet@900", "lenet", 900)
+    assert model.weight_hash == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert model.taps == ("conv1", "conv2", "fc1", "logits")
+    assert {"arch", "taps", "mean", "std", "step", "epoch", "test_accuracy", "seed", "torch"} <= set(model.metadata)
+    assert not model.module.training
+    for name, tensor in load_file(path).items():
+        assert torch.equal(model.module.state_dict()[name], tensor)
+
+
+def test_the_last_step_is_the_default_and_loads_do_not_share_a_module():
+    a, b = load_model("demo/lenet"), load_model("demo/lenet", step=13132)
+    assert a.ref == b.ref == "demo/lenet@13132"
+    assert a.weight_hash == b.weight_hash
+    assert a.module is not b.module
+
+
+def test_stated_accuracy_is_the_measured_one():
+    model = load_model("demo/lenet")
+    data = load_data("fmnist:test")
+    predicted = model.extractor(device="cpu").logits(data.tensor(), batch_size=1000).argmax(1).numpy()
+    stated = float(model.metadata["test_accuracy"])
+    assert (predicted == data.labels).mean() == pytest.approx(stated, abs=0.0005)  # another CPU may turn a few
+
+
+@pytest.mark.parametrize(
+    ("ref", "step", "message"),
+    [
+        ("demo/lnet", None, "did you mean 'demo/lenet'"),
+        ("demo/lenet@7", None, "has no step 7; its steps are 0, 5, 10"),
+        ("demo/lenet", 7, "has no step 7"),
+        ("demo/lenet@x", None, "give one step, as demo/lenet@900"),
+        ("demo/lenet@900", 5, "give one step"),
+        ("/no/such.pt", None, r"no model '/no/such\.pt'.*a \.safetensors, \.pt or \.pth file is allowed"),
+    ],
+)
+def test_unknown_models_and_steps(ref, step, message):
+    with pytest.raises(ModelError, match=message):
+        load_model(ref, step=step)
+
+
+def test_a_registered_model_refuses_another_architecture():
+    with pytest.raises(ModelError, match="says its architecture is 'lenet', 'mlp' was asked for"):
+        load_model("demo/lenet", arch="mlp")
+
+
+def test_a_folder_of_checkpoints_is_a_series(tmp_path):
+    for step in (0, 40):
+        save_checkpoint(tmp_path / f"step-{step}.safetensors", lenet(seed=step).state_dict(), {"arch": "lenet"})
+    assert load_model(str(tmp_path)).step == 40
+    assert load_model(str(tmp_path), step=0).ref == f"{tmp_path}@0"
+    with pytest.raises(ModelError, match="has no step 7; its steps are 0, 40"):
+        load_model(str(tmp_path), step=7)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ModelError, match=r"no checkpoint \(step-\*\.safetensors\) was found"):
+        load_model(str(tmp_path / "none"))
+
+
+# --- people's own files
+
+
+@pytest.mark.parametrize("wrap", ["plain", "state_dict", "model_state_dict", "module.", "_orig_mod.", "both", "half"])
+def test_every_usual_way_of_saving_weights(tmp_path, wrap):
+    module = lenet()
+    state: dict[str, object] = dict(module.state_dict())
+    if wrap in ("module.", "_orig_mod."):
+        state = {wrap + k: v for k, v in state.items()}
+    elif wrap == "both":
+        state = {"epoch": 2, "lr": 0.1, "state_dict": {"module." + k: v for k, v in state.items()}}
+    elif wrap == "half":
+        state = {k: v.half() for k, v in module.half().float().state_dict().items()}
+    elif wrap != "plain":
+        state = {wrap: state, "optimizer": {"state": {}}}
+    torch.save(state, tmp_path / "w.pt")
+    loaded = load_model(str(tmp_path / "w.pt"), arch="lenet")
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(loaded.module.state_dict()[name], tensor)
+    assert loaded.step is None
+    assert loaded.metadata == {}
+
+
+def test_a_file_without_an_architecture_asks_for_it_and_suggests(tmp_path):
+    save_file(lenet().state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match="does not say its architecture; its weights fit --arch lenet"):
+        load_model(str(tmp_path / "w.safetensors"))
+    save_file({"odd": torch.zeros(2)}, tmp_path / "odd.safetensors")
+    with pytest.raises(ModelError, match=r"\(odd \.\.\.\) fit none of the known; give --arch, one of lenet"):
+        load_model(str(tmp_path / "odd.safetensors"))
+
+
+def test_weights_of_another_architecture_are_listed_shortly(tmp_path):
+    torch.save(ARCHS["resnet-cifar20"].build(10, (3, 32, 32)).state_dict(), tmp_path / "w.pt")
+    with pytest.raises(ModelError) as caught:
+        load_model(str(tmp_path / "w.pt"), arch="resnet-cifar32")
+    text = str(caught.value)
+    assert "do not fit 'resnet-cifar32': " in text
+    assert "missing (layer1.3.conv1.weight, " in text
+    assert "They fit 'resnet-cifar20'" in text
+    assert len(text) < 500
+    with pytest.raises(ModelError, match=r"missing \(conv1.0.weight.*unexpected"):
+        load_model(str(tmp_path / "w.pt"), arch="lenet")
+    with pytest.raises(ModelError, match="no architecture 'resnet-cifr20'; did you mean 'resnet-cifar20'"):
+        load_model(str(tmp_path / "w.pt"), arch="resnet-cifr20")
+
+
+def test_shapes_are_compared(tmp_path):
+    state = dict(lenet().state_dict())
+    state["conv2.0.weight"] = torch.zeros(32, 16, 3, 3)
+    del state["conv2.0.bias"]
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError) as caught:
+        load_model(str(tmp_path / "w.safetensors"), arch="lenet")
+    assert "1 missing (conv2.0.bias)" in str(caught.value)
+    assert "1 of another shape (conv2.0.weight (32, 16, 3, 3) instead of (32, 16, 5, 5))" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite(tmp_path, value):
+    state = lenet().state_dict()
+    state["fc1.0.weight"][3, 5] = value
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match=r"'fc1.0.weight' have 1 of 65536 values that are NaN or infinite"):
+        load_model(str(tmp_path / "w.safetensors"), arch="lenet")
+
+
+class _Mark:
+    """A trap: unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+    mark = tmp_path / "ran"
+    torch.save({"state_dict": lenet().state_dict(), "trap": _Mark(mark)}, tmp_path / "evil.pt")
+    (tmp_path / "bare.pth").write_bytes(pickle.dumps(_Mark(mark)))
+    for name in ("evil.pt", "bare.pth"):
+        with pytest.raises(ModelError) as caught:
+            load_model(str(tmp_path / name), arch="lenet")
+        assert "was refused" in str(caught.value)
+        assert "weights_only=False)\n" in str(caught.value)
+        assert "torch.save(model.state_dict(), 'weights.pt')" in str(caught.value)
+        assert not mark.exists()
+    torch.load(tmp_path / "evil.pt", weights_only=False)  # the trap was a real one
+    assert mark.exists()
+
+
+def test_a_whole_pickled_model_gives_the_two_lines_that_convert_it(tmp_path):
+    torch.save(lenet(), tmp_path / "model.pt")
+    with pytest.raises(ModelError, match="holds Python objects") as caught:
+        load_model(str(tmp_path / "model.pt"), arch="lenet")
+    lines = [line.strip() for line in str(caught.value).splitlines()[1:]]
+    exec("\n".join(lines).replace("'weights.pt'", repr(str(tmp_path / "weights.pt"))), {"torch": torch})
+    assert load_model(str(tmp_path / "weights.pt"), arch="lenet").classes == 10
+
+
+def test_a_torchscript_program_is_refused(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)).save(str(tmp_path / "script.pt"))
+    with pytest.raises(ModelError, match="TorchScript program, which is code"):
+        load_model(str(tmp_path / "script.pt"), arch="lenet")
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_damaged_files(tmp_path, suffix):
+    path = tmp_path / f"w.{suffix}"
+    if suffix == "pt":
+        torch.save(lenet().state_dict(), path)
+    else:
+        save_file(lenet().state_dict(), path)
+    whole = path.read_bytes()
+    for size in (1, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ModelError, match="copy or save it again"):
+            load_model(str(path), arch="lenet")
+    path.write_bytes(b"")
+    with pytest.raises(ModelError, match="the file is empty"):
+        load_model(str(path), arch="lenet")
+    path.write_bytes(b"<html>404: not found</html>" * 50)
+    with pytest.raises(ModelError, match="copy or save it again"):
+        load_model(str(path), arch="lenet")
+
+
+def test_other_files_and_contents(tmp_path):
+    (tmp_path / "w.h5").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"weight files end in \.safetensors, \.pt.*ends in '\.h5'"):
+        load_model(str(tmp_path / "w.h5"), arch="lenet")
+    torch.save({"epoch": 3, "optimizer": {}}, tmp_path / "w.pt")
+    with pytest.raises(ModelError, match=r"no state dict was found in it \(it holds a dict of epoch, optimizer\)"):
+        load_model(str(tmp_path / "w.pt"), arch="lenet")
+    torch.save(torch.zeros(3), tmp_path / "t.pt")
+    with pytest.raises(ModelError, match="it holds Tensor"):
+        load_model(str(tmp_path / "t.pt"), arch="lenet")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "mean", "std"),
+    [
+        ({}, None, None),
+        ({"mean": "[0.25]", "std": "[0.5]"}, (0.25,), (0.5,)),
+        ({"mean": "0.25", "std": "0.5"}, (0.25,), (0.5,)),
+        ({"mean": "null", "std": "null"}, None, None),
+    ],
+)
+def test_normalisation_is_read_from_the_metadata(tmp_path, metadata, mean, std):
+    save_file(lenet().state_dict(), tmp_path / "w.safetensors", {"arch": "lenet", "taps": "conv2,logits", **metadata})
+    loaded = load_model(str(tmp_path / "w.safetensors"))
+    assert (loaded.mean, loaded.std) == (mean, std)
+    assert loaded.taps == ("conv2", "logits")
+    image = torch.rand(3, 1, 28, 28, generator=generator(0))
+    inside = image if mean is None else (image - 0.25) / 0.5
+    with torch.no_grad():
+        expected = loaded.module(inside)
+    assert torch.allclose(loaded.extractor(device="cpu").logits(image), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"mean": "x", "std": "1"}, {"mean": "1,2", "std": "1,2"}, {"mean": "1", "std": "0"}]
+)
+def test_normalisation_that_cannot_be_used(tmp_path, metadata):
+    save_file(lenet().state_dict(), tmp_path / "w.safetensors", {"arch": "lenet", **metadata})
+    with pytest.raises(ModelError, match="metadata `mean` and `std` cannot be used"):
+        load_model(str(tmp_path / "w.safetensors"))
+
+
+def test_loading_draws_nothing_from_the_global_generator():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    load_model("demo/lenet@0")
+    build("mlp", classes=10, input_shape=(1, 28, 28), generator=generator(0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_unknown_architectures_to_build():
+    with pytest.raises(InputError, match="no architecture 'lenat'; did you mean 'lenet'"):
+        build("lenat", classes=10, input_shape=(1, 28, 28), generator=generator(0))
+
+
+def test_an_unknown_layer_is_named():
+    with pytest.raises(ModelError, match="no layer 'conv3'; did you mean"):
+        load_model("demo/lenet").extractor(["conv3"])
