@@ -21,5 +21,6 @@ page = st.navigation(
         st.Page(VIEWS / "about.py", title="About", icon=":material/menu_book:"),
     ]
 )
+st.html("<style>.stMainBlockContainer{padding:2.6rem 2.2rem 3rem} h1{font-size:1.9rem!important}</style>")
 sidebar.show()
 page.run()

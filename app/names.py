@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 from fssd_core.data import ImageSet, list_data
 
-NOISE_TITLE = "uniform noise (behind F*)"
-
-
-@cache
-def _titles() -> dict[str, str]:
-    return {d.name: d.title for d in list_data()}
+NOISE_TITLE = "noise behind F*"
 
 
 def title_of(ref: str) -> str:
-    """The registered title, 'uniform noise (behind F*)' for the noise group, or a file's name."""
+    """A registered set's own name, 'noise behind F*' for the noise group, a file's name without its folder."""
     if ref == "noise":
         return NOISE_TITLE
-    return _titles().get(ref) or Path(ref).name
+    return Path(ref).name
+
+
+def described(ref: str) -> str:
+    """'mnist · MNIST digits, 500 a class' where the set is registered, else its name."""
+    entry = next((d for d in list_data() if d.name == ref), None)
+    return title_of(ref) if entry is None else f"{ref} · {entry.title}"
 
 
 def class_names(images: ImageSet) -> tuple[str, ...]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from app import session
+from app.names import described, title_of
 from fssd_core.data import list_data
 from fssd_core.errors import FssdError
 from fssd_core.models import ModelEntry, list_archs, list_models
@@ -54,7 +53,7 @@ def _model() -> tuple[str, str | None]:
         [*registered, *own],
         key="model",
         bind="query-params",
-        format_func=_short,
+        format_func=title_of,
         help="A registered network, or weights of your own: upload them below or start with --data-root.",
     )
     arch = None
@@ -84,27 +83,27 @@ def _step(model: str) -> int | None:
             index=len(entry.steps) - 1,
             key="step",
             bind="query-params",
-            format_func=lambda s: f"step {s:,} · {entry.accuracy[entry.steps.index(s)]:.1%} test accuracy",
+            format_func=lambda s: _step_words(entry, s),
             help="Training steps at which the weights were kept; step 0 is the untrained network, the baseline.",
         )
     )
 
 
+def _step_words(entry: ModelEntry, step: int) -> str:
+    accuracy = entry.accuracy.get(step)
+    return f"step {step:,}" + ("" if accuracy is None else f" · test accuracy {accuracy:.1%}")
+
+
 def _data() -> tuple[str, list[str]]:
-    entries = [d for d in list_data() if d.kind in ("bundled", "derived")]
-    titles = {d.name: d.title for d in entries}
-    names = [*titles, *session.own_files("data")]
-
-    def title(ref: str) -> str:
-        return titles.get(ref, _short(ref))
-
+    registered = [d.name for d in list_data() if d.kind in ("bundled", "derived")]
+    names = [*registered, *session.own_files("data")]
     ind = st.selectbox(
         "In-distribution (ind)",
         names,
         index=names.index("fmnist:test"),
         key="ind",
         bind="query-params",
-        format_func=title,
+        format_func=title_of,
         help="Images like those the network was trained on.",
     )
     ood = st.multiselect(
@@ -113,8 +112,9 @@ def _data() -> tuple[str, list[str]]:
         default=[n for n in DEMO_OOD if n != ind],
         key="ood",
         bind="query-params",
-        format_func=title,
-        help="One set or several; each keeps its colour on every page.",
+        format_func=title_of,
+        help="One set or several; each keeps its colour on every page.\n\n"
+        + "\n".join(f"- {described(name)}" for name in names),
         max_selections=6,
     )
     return str(ind), list(ood)
@@ -173,7 +173,3 @@ def _once(upload: str, words: str) -> None:
         st.session_state["_last_upload"] = upload
         st.rerun()
     st.success(words)
-
-
-def _short(ref: str) -> str:
-    return Path(ref).name if "/" in ref and Path(ref).exists() else ref

@@ -226,6 +226,14 @@ def projection_sets(study: Study, *, root: Path | None = None) -> dict[str, Imag
     return sets
 
 
+def projection_images(study: Study, *, root: Path | None = None) -> dict[str, np.ndarray[Any, np.dtype[np.uint8]]]:
+    """{group name: uint8 images}, one a drawn point and in the points' order, the noise behind F* included."""
+    out = {ref: images.images for ref, images in projection_sets(study, root=root).items()}
+    noise = uniform_noise(open_model(study).input_shape, study.noise_samples, generator=generator(study.seed))
+    pixels = (noise * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return {**out, "noise": pixels[..., 0] if pixels.shape[-1] == 1 else pixels}
+
+
 def projection_key(study: Study, layer: str, view: str, *, root: Path | None = None) -> str:
     """Store key of a projection."""
     model = open_model(study)

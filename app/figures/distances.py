@@ -79,11 +79,16 @@ def ridgelines(ridges: Sequence[Ridge], *, layer: str, mode: theme.Mode) -> go.F
         font={"size": 13, "color": theme.TEXT[mode]},
     )  # fmt: skip
     figure.update_layout(
-        title={"text": f"True distance to F* in {layer}", "font": {"size": 16}, "x": 0},
-        xaxis={"title": "‖F(x) − F*‖ ÷ ind median (each hump scaled to height 1)", "rangemode": "tozero"},
+        title={
+            "text": f"True distance to F* in {layer}",
+            "subtitle": {"text": "density of each group, scaled to height 1"},
+            "font": {"size": 16},
+            "x": 0,
+        },
+        xaxis={"title": "‖F(x) − F*‖ ÷ ind median", "rangemode": "tozero"},
         yaxis={"visible": False, "fixedrange": True, "range": [-0.05, base_lines[0] + 1.1]},
-        margin={"l": 8, "r": 8, "t": 56, "b": 48},
-        height=130 + int(72 * len(ridges)),
+        margin={"l": 8, "r": 8, "t": 96, "b": 48},
+        height=150 + int(72 * len(ridges)),
         hovermode="closest",
     )
     figure.update_xaxes(fixedrange=True, gridcolor=theme.GRID[mode], zeroline=False)

@@ -10,15 +10,15 @@ from app.figures.distances import Ridge, ridgelines
 from app.names import class_names, title_of
 from fssd_core.models import list_models
 from fssd_core.projection import plain_words
-from fssd_core.study import Study, features_projection, projection_sets, stored_projection
+from fssd_core.study import Study, features_projection, open_data, projection_images, stored_projection
 from fssd_core.summary import GroupSummary, density, summarise, verdict
 from fssd_core.types import Projection
 
 VIEW_NAMES = {
-    "centred-spokes": "Around F*, by class",
-    "centred-umap": "Around F*, by UMAP",
+    "centred-spokes": "Around F*",
+    "centred-umap": "Around F* · UMAP",
     "umap": "UMAP",
-    "pca": "PCA around F*",
+    "pca": "PCA",
 }
 VIEW_WORDS = {
     "centred-spokes": "Distance from the star is the true distance to F*; the angle leans to the class most alike.",
@@ -42,16 +42,16 @@ def show() -> None:
         return
     rows = summarise(shown)
     _headline(rows, shown)
-    picture, beside = st.columns([1.75, 1], gap="medium")
+    picture, beside = st.columns([1.9, 1], gap="medium")
     with picture:
         _picture(study, shown)
     with beside:
         _distances(rows, shown)
-    _table(rows, shown)
+        _table(rows)
 
 
 def _controls(study: Study) -> str:
-    left, right = st.columns([1, 1.1], gap="large", vertical_alignment="bottom")
+    left, right = st.columns([1.1, 1], gap="large", vertical_alignment="bottom")
     view = left.segmented_control(
         "Projection",
         list(VIEW_NAMES),
@@ -65,11 +65,12 @@ def _controls(study: Study) -> str:
     if entry is not None and len(entry.steps) > 1:
         st.session_state["film_step"] = study.step
         right.select_slider(
-            "Training step: drag to watch the features concentrate",
+            "Training step",
             entry.steps,
             key="film_step",
             format_func=lambda s: f"{s:,}",
             on_change=_take_step,
+            help="Move it to watch the features concentrate while the network learns. Step 0 is the untrained network.",
         )
     return str(view)
 
@@ -117,13 +118,14 @@ def _headline(rows: list[GroupSummary], shown: Projection) -> None:
 
 def _picture(study: Study, shown: Projection) -> None:
     with session.guard():
-        sets = projection_sets(study, root=session.data_root())
-    same = [g.name for g in shown.groups] == [*sets, "noise"]
+        images = projection_images(study, root=session.data_root())
+        names = class_names(open_data(study, study.ind, root=session.data_root()))
+    same = [g.name for g in shown.groups] == list(images)
     scatter(
         shown,
-        images={ref: s.images for ref, s in sets.items()} if same else {},
+        images=images if same else None,
         titles={g.name: title_of(g.name) for g in shown.groups},
-        class_names=class_names(sets[study.ind]),
+        class_names=names,
         title=f"{VIEW_NAMES[shown.view]} · layer {shown.layer}"
         + (f" · step {study.step:,}" if study.step is not None else ""),
         subtitle=VIEW_WORDS[shown.view],
@@ -146,29 +148,29 @@ def _distances(rows: list[GroupSummary], shown: Projection) -> None:
         ridgelines(ridges, layer=shown.layer, mode=session.mode()),
         key="ridgelines",
         config={"displayModeBar": False},
-        theme=None if session.mode() == "light" else "streamlit",
         alt=f"Densities of the distance to F* in {shown.layer}, one hump a group",
     )
 
 
-def _table(rows: list[GroupSummary], shown: Projection) -> None:
+def _table(rows: list[GroupSummary]) -> None:
     st.dataframe(
         [
             {
                 "group": title_of(r.name),
-                "points": r.count,
-                "mean distance": r.mean,
-                "over ind mean": r.ratio,
-                "AUROC of the distance": r.auroc,
+                "mean": r.mean,
+                "÷ ind": r.ratio,
+                "AUROC": r.auroc,
                 "in words": "the reference" if r.auroc is None else verdict(r.auroc),
             }
             for r in rows
         ],
         hide_index=True,
         column_config={
-            "mean distance": st.column_config.NumberColumn(format="%.3f", help="Absolute, in the layer's own units"),
-            "over ind mean": st.column_config.NumberColumn(format="%.3f", help="Below 1: nearer to F* than ind"),
-            "AUROC of the distance": st.column_config.NumberColumn(
+            "mean": st.column_config.NumberColumn(format="%.2f", help="Mean distance to F*, in the layer's own units"),
+            "÷ ind": st.column_config.NumberColumn(
+                format="%.2f", help="Over the ind mean; below 1: nearer to F* than ind"
+            ),
+            "AUROC": st.column_config.NumberColumn(
                 format="%.4f", help="Of this layer's distance alone, on the drawn points; ind positive"
             ),
         },
