@@ -37,6 +37,7 @@ FASHION_CLASSES = (
 TRAIN_ROWS, TRAIN_SEED = 10_000, 2021
 DEMO_SEED = 0
 DEMO_EPOCHS = 14
+DEMO_CHECKPOINTS: tuple[int, ...] | None = None  # log-spaced, then by epoch
 HASHES = "## Hashes"
 
 
@@ -100,8 +101,11 @@ def build_models(source: Path = DEBIAN) -> None:
     options: dict[str, Any] = {"mean": (0.0,), "std": (1.0,)}  # plain pixels, said in full
     try:
         with threads(1):  # the number of threads changes the last digits of a sum
-            recipe = Recipe(epochs=DEMO_EPOCHS)
-            for point in train(module, images, labels, generator=draws, recipe=recipe, device="cpu", **options):
+            points = train(
+                module, images, labels, generator=draws, recipe=Recipe(epochs=DEMO_EPOCHS), device="cpu",
+                checkpoints=DEMO_CHECKPOINTS, **options,
+            )  # fmt: skip
+            for point in points:
                 right = accuracy(module, test_images, test_labels, **options)
                 facts = {
                     "title": "LeNet, FashionMNIST", "arch": "lenet", "taps": ",".join(entry.taps), **options,
