@@ -1,0 +1,293 @@
+"""The tuning cockpit: alpha, epsilon and threshold by hand, every number and curve following in the page itself.
+
+Scores go to the browser once (a carrier a data set, by content id); while a control is dragged nothing goes over the
+wire; when it is let go, one small setting comes back and the script runs again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app.components.modules import bundle
+from app.components.scores_packing import Block, Knots, pack, scores_at
+from app.theme import palette
+from fssd_core.errors import InputError
+from fssd_core.metrics import threshold_at_tpr
+from fssd_core.types import LayerScores, Weights
+
+ASSETS = Path(__file__).with_name("cockpit_assets")
+BY_HAND = "manual"
+
+_cockpit = st.components.v2.component(
+    "fssd_cockpit",
+    js=bundle(ASSETS / "main.js"),
+    css=(ASSETS / "cockpit.css").read_text(encoding="utf-8"),
+)
+_carrier = st.components.v2.component("fssd_scores", js=bundle(ASSETS / "scores.js"))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where the cockpit stands since a control was last let go.
+
+    Attributes:
+        weights: alpha as set, with the rule and the labels behind it.
+        epsilon: in pixels; within the knots, not always one of them.
+        threshold: accepted as ind where score >= threshold, in units of the alpha-weighted distance.
+        tpr: the true positive rate that is held while weights change (`hold` 'tpr'), or was last chosen.
+        hold: 'tpr' or 'score': what stays when alpha or epsilon changes.
+        ood: name of the chosen ood set; None for all together.
+        by_user: whether the user has let a control go since the start was given.
+    """
+
+    weights: Weights
+    epsilon: float
+    threshold: float
+    tpr: float
+    hold: str
+    ood: str | None
+    by_user: bool = False
+
+
+def cockpit(
+    ind: LayerScores | Knots,
+    oods: Mapping[str, LayerScores | Knots],
+    *,
+    weights: Weights,
+    presets: Mapping[str, Weights] | None = None,
+    epsilon: float | None = None,
+    threshold: float | None = None,
+    tpr: float = 0.95,
+    ood: str | None = "",
+    ind_name: str = "in-distribution",
+    tested: str = "",
+    unit: str = "images",
+    margin: float = 0.05,
+    key: str = "cockpit",
+    on_change: Callable[[], None] | None = None,
+) -> Setting:
+    """Mounts the cockpit and gives the setting as last let go.
+
+    `weights`, `epsilon`, `threshold`, `tpr` and `ood` say where to start. They are applied again only when they become
+    something else than the page's own setting, so what this function gave back can be passed in again.
+
+    Args:
+        ind: (N, K) scores of the ind images to test on, or {epsilon: scores} for a continuous epsilon.
+        oods: the same for each ood set, by name, in the order of their colours.
+        weights: alpha to start with; shown divided by its largest magnitude.
+        presets: alpha to offer at a button's press, by name; their `labels` are shown with them.
+        epsilon: within the knots; the smallest knot by default.
+        threshold: on the score under `weights` as given; by default it follows `tpr`.
+        tpr: share of ind accepted that the threshold follows where no threshold is given.
+        ood: ood set to show; the first by default, None for all together.
+        ind_name: what the ind images are called.
+        tested: half a sentence after 'tested on 2,000 ... images' ('none of which chose alpha').
+        unit: what is scored, in the plural.
+        margin: a layer within this distance of AUROC 0.5 is called uninformative, below it inverted.
+        key: of the component.
+        on_change: called before the rerun that a released control causes.
+
+    Raises:
+        InputError: no ood set, sets with different layers or epsilons, or a start outside what there is.
+    """
+    blocks = pack_all(ind, oods, ind_name=ind_name)
+    ready = {name: preset.normalised() for name, preset in (presets or {}).items()}
+    given = start_of(blocks, weights, epsilon=epsilon, threshold=threshold, tpr=tpr, ood=ood)
+    slot = f"_{key}:start"
+    start = settled_start(given, st.session_state.get(slot), _returned(key))
+    st.session_state[slot] = {"given": given, "start": start}
+    config = configuration(blocks, start, ready, key=key, ind_name=ind_name, tested=tested, unit=unit, margin=margin)
+    with st.container(gap=None):
+        _cockpit(key=key, data=config, on_setting_change=on_change or _nothing)
+        for block in blocks:
+            _carrier(key=f"{key}:scores:{block.name}", data=block.payload())
+    return setting_of(blocks, start, ready, _returned(key))
+
+
+def _nothing() -> None:
+    """Streamlit keeps a component's state only where something listens to it."""
+
+
+def _returned(key: str) -> dict[str, Any] | None:
+    state = st.session_state.get(key)
+    setting = state.get("setting") if state else None
+    return dict(setting) if setting else None
+
+
+def pack_all(ind: LayerScores | Knots, oods: Mapping[str, LayerScores | Knots], *, ind_name: str) -> tuple[Block, ...]:
+    """Blocks of ind and every ood set, ind first; layers and epsilons must agree.
+
+    Raises:
+        InputError: no ood set, or sets that do not fit together.
+    """
+    if not oods:
+        raise InputError("no ood set was given to tune against; choose at least one")
+    blocks = (pack(ind_name, ind), *(pack(name, scores) for name, scores in oods.items()))
+    for block in blocks[1:]:
+        for what, of in (("layers", "layers"), ("epsilons", "knots")):
+            mine, theirs = getattr(block, of), getattr(blocks[0], of)
+            if mine != theirs:
+                raise InputError(f"{block.name} has the {what} {mine}, {ind_name} has {theirs}; they must be equal")
+    return blocks
+
+
+def start_of(
+    blocks: tuple[Block, ...],
+    weights: Weights,
+    *,
+    epsilon: float | None = None,
+    threshold: float | None = None,
+    tpr: float = 0.95,
+    ood: str | None = "",
+) -> dict[str, Any]:
+    """Where the page starts, as JSON, with an id over its content.
+
+    Raises:
+        InputError: weights of other layers, or epsilon, tpr or ood outside what there is.
+    """
+    layers, knots, names = blocks[0].layers, blocks[0].knots, [block.name for block in blocks[1:]]
+    if weights.layers != layers:
+        raise InputError(f"the weights are of layers {weights.layers}, the scores of {layers}; they must be equal")
+    epsilon = knots[0] if epsilon is None else epsilon
+    if not knots[0] <= epsilon <= knots[-1]:
+        raise InputError(f"epsilon {epsilon:g} is outside {knots[0]:g} to {knots[-1]:g}; choose one within")
+    if not 0 <= tpr <= 1:
+        raise InputError(f"a true positive rate of {tpr} was given; it is a share, 0 to 1 (0.95 for 95 %)")
+    chosen = names[0] if ood == "" else ood
+    if chosen is not None and chosen not in names:
+        raise InputError(f"ood set {chosen!r} is not among {', '.join(names)}; choose one of them, or None for all")
+    normal = weights.normalised()
+    start = {
+        "alpha": list(normal.alpha),
+        "name": normal.rule,
+        "labels": normal.labels,
+        "epsilon": epsilon,
+        "threshold": threshold,
+        "tpr": tpr,
+        "ood": chosen,
+    }
+    identity = json.dumps([start, layers], sort_keys=True)
+    return {**start, "id": hashlib.sha256(identity.encode()).hexdigest()[:16]}
+
+
+def settled_start(
+    given: dict[str, Any], last: dict[str, Any] | None, returned: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The start to send: the last one again where the caller changed nothing or handed the page's own setting back.
+
+    So a caller may pass the returned setting in again, and nothing is sent for it.
+    """
+    if last is None:
+        return given
+    start: dict[str, Any] = last["start"]
+    if given["id"] == last["given"]["id"]:
+        return start
+    if returned is None or returned["start"] != start["id"] or len(returned["alpha"]) != len(given["alpha"]):
+        return given
+    top = max(map(abs, returned["alpha"]), default=0.0) or 1.0
+    page = {
+        **{name: returned[name] for name in ("epsilon", "tpr", "ood")},
+        "alpha": [a / top for a in returned["alpha"]],
+        "threshold": returned["threshold"] / top,
+    }
+    echoed = all(given[name] == last["given"][name] or _equal(given[name], page[name]) for name in page)
+    return start if echoed else given
+
+
+def _equal(given: Any, page: Any) -> bool:
+    if isinstance(given, list):
+        return all(abs(a - b) < 1e-9 for a, b in zip(given, page, strict=True))
+    return bool(given == page or (isinstance(given, float) and abs(given - page) <= 1e-9 * abs(page)))
+
+
+def configuration(
+    blocks: tuple[Block, ...],
+    start: dict[str, Any],
+    presets: Mapping[str, Weights],
+    *,
+    key: str,
+    ind_name: str = "in-distribution",
+    tested: str = "",
+    unit: str = "images",
+    margin: float = 0.05,
+) -> dict[str, Any]:
+    """What the page is told besides the scores: small, and the same from run to run while nothing changes."""
+    sets = [{"name": block.name, "block": block.id, "count": len(block)} for block in blocks]
+    notes = [
+        f"{block.dropped:,} of {len(block) + block.dropped:,} {block.name} {unit} have a score that is not a finite "
+        "number and are left out of everything on this page."
+        for block in blocks
+        if block.dropped
+    ]
+    return {
+        "key": key,
+        "start": start,
+        "layers": list(blocks[0].layers),
+        "knots": list(blocks[0].knots),
+        "ind": {**sets[0], "name": ind_name},
+        "ood": sets[1:],
+        "notes": notes,
+        "presets": [{"name": n, "alpha": list(w.alpha), "labels": w.labels} for n, w in presets.items()],
+        "tested": tested,
+        "unit": unit,
+        "margin": margin,
+        "palette": palette(),
+    }
+
+
+def setting_of(
+    blocks: tuple[Block, ...],
+    start: dict[str, Any],
+    presets: Mapping[str, Weights],
+    returned: dict[str, Any] | None,
+) -> Setting:
+    """The page's setting where it belongs to this start and these layers, else the start itself.
+
+    The start's threshold, where none was given, is the one the page will find: at the start's TPR.
+    """
+    layers = blocks[0].layers
+    names = [block.name for block in blocks[1:]]
+    if returned and returned["start"] == start["id"] and tuple(returned["layers"]) == layers:
+        return Setting(
+            weights=_weights(returned, start, presets, layers),
+            epsilon=min(max(returned["epsilon"], blocks[0].knots[0]), blocks[0].knots[-1]),
+            threshold=returned["threshold"],
+            tpr=returned["tpr"],
+            hold=returned["hold"],
+            ood=returned["ood"] if returned["ood"] in [*names, None] else names[0],
+            by_user=True,
+        )
+    weights = Weights(tuple(start["alpha"]), layers, start["name"], start["labels"])
+    threshold = start["threshold"]
+    if threshold is None and len(blocks[0]):
+        threshold = threshold_at_tpr(scores_at(blocks[0], weights, start["epsilon"]), start["tpr"])
+    hold = "tpr" if start["threshold"] is None else "score"
+    return Setting(weights, start["epsilon"], threshold or 0.0, start["tpr"], hold, start["ood"])
+
+
+def _weights(
+    returned: dict[str, Any], start: dict[str, Any], presets: Mapping[str, Weights], layers: tuple[str, ...]
+) -> Weights:
+    """The page's alpha with its rule; what was set by hand keeps the labels of the preset it was started from."""
+    alpha = tuple(returned["alpha"])
+    origin = returned["preset"] or returned["origin"]
+    labels = "none"
+    if origin in presets:
+        labels = presets[origin].labels
+    elif origin == start["name"]:
+        labels = start["labels"]
+    if returned["preset"] in presets:
+        return Weights(alpha, layers, presets[returned["preset"]].rule, labels)
+    return Weights(alpha, layers, BY_HAND, labels if labels.startswith("none") else _once(labels, origin))
+
+
+def _once(labels: str, origin: str) -> str:
+    began = f"by hand, starting from {origin}: "
+    return labels if labels.startswith("by hand") else began + labels

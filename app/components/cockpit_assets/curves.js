@@ -1,0 +1,216 @@
+// ROC and precision-recall with the operating point as a handle: the same threshold, seen from two more sides.
+import { draggable, h, percent, setAttribute, setStyle, setText, share, count } from "./dom.js";
+import { needed } from "./metrics.js";
+import { Plot, line } from "./plot.js";
+
+const MARGINS = { left: 50, right: 14, top: 10, bottom: 42 };
+const LABELS = {
+  roc: { x: ["false positive rate: ood accepted", "ood accepted (FPR)"], y: ["true positive rate: ind accepted", "ind accepted (TPR)"] },
+  ind: { x: ["recall: share of ind accepted", "recall (ind accepted)"], y: ["precision: ind among the accepted", "precision"] },
+  ood: { x: ["recall: share of ood rejected", "recall (ood rejected)"], y: ["precision: ood among the rejected", "precision"] },
+};
+
+/** x and y of one step of the curve, by kind: 'roc', 'ind' (PR with ind positive) or 'ood'. */
+const AT = {
+  roc: (tp, fp, n, m) => [fp / m, tp / n],
+  ind: (tp, fp, n) => [tp / n, tp + fp ? tp / (tp + fp) : 1],
+  ood: (tp, fp, n, m) => [(m - fp) / m, m - fp + n - tp ? (m - fp) / (m - fp + n - tp) : 1],
+};
+
+class CurvePanel {
+  constructor(cockpit, name) {
+    this.cockpit = cockpit;
+    this.canvas = h("canvas", { class: "plot square", role: "img" });
+    this.handle = h(
+      "div",
+      { class: "handle point", role: "slider", tabindex: "0", "aria-label": `Operating point on the ${name}`, "aria-valuemin": "0", "aria-valuemax": "100" },
+      h("span", { class: "knob", "aria-hidden": "true" }),
+    );
+    this.title = h("h3", {});
+    this.note = h("p", { class: "note" });
+    this.tools = h("div", { class: "tools" });
+    this.plot = new Plot(this.canvas, MARGINS);
+    const drag = { move: (event) => this.#drag(event), end: () => cockpit.commit() };
+    draggable(this.handle, drag);
+    draggable(this.canvas, drag);
+    this.handle.addEventListener("keydown", (event) => this.#key(event));
+    this.element = h(
+      "section",
+      { class: "panel", "aria-label": name },
+      h("header", {}, this.title, this.tools),
+      h("div", { class: "stage" }, this.canvas, this.handle),
+      this.note,
+    );
+  }
+
+  /** Moves to the step of the curve nearest to the pointer. */
+  #drag(event) {
+    const { curve, metrics } = this.cockpit.model;
+    const { px, py } = this.plot.locate(event);
+    const at = AT[this.kind];
+    let best = Infinity;
+    let step = 0;
+    for (let s = 0; s < curve.length; s++) {
+      const [x, y] = at(curve.tp[s], curve.fp[s], metrics.indCount, metrics.oodCount);
+      const distance = (this.plot.x(x) - px) ** 2 + (this.plot.y(y) - py) ** 2;
+      if (distance < best) [best, step] = [distance, s];
+    }
+    this.cockpit.setThreshold(curve.thresholds[step]);
+  }
+
+  #key(event) {
+    const { achieved, metrics } = this.cockpit.model;
+    const step = event.shiftKey ? 0.05 : 0.005;
+    const by = { ArrowRight: step, ArrowUp: step, ArrowLeft: -step, ArrowDown: -step, PageUp: 0.1, PageDown: -0.1, Home: -1, End: 1 }[event.key];
+    if (by === undefined || !metrics.indCount) return;
+    event.preventDefault();
+    let tpr = Math.max(0, Math.min(1, achieved.tpr + by));
+    const now = Math.round(achieved.tpr * metrics.indCount);
+    if (needed(metrics.indCount, tpr) === now) tpr = Math.max(0, Math.min(1, (now + Math.sign(by)) / metrics.indCount));
+    this.cockpit.setThreshold(this.cockpit.engine.thresholdAtTpr(tpr));
+    this.cockpit.commitSoon();
+  }
+
+  draw(model, look) {
+    const { plot } = this;
+    plot.domain = this.domain();
+    plot.begin(look);
+    const labels = LABELS[this.kind];
+    plot.axes(look, { xLabel: labels.x, yLabel: labels.y, xTicks: 5, yTicks: 6 });
+    plot.clipped((c) => {
+      this.chance(c, model, look);
+      if (model.defined) this.#curve(c, model, look);
+    });
+    this.#point(model, look);
+    this.words(model);
+  }
+
+  #curve(c, model, look) {
+    const { plot } = this;
+    const { curve, metrics } = model;
+    const at = AT[this.kind];
+    const steps = this.kind !== "roc"; // average precision is a sum of steps, AUROC of trapezia
+    const backward = this.kind === "ood";
+    c.beginPath();
+    let [lastX, lastY] = [NaN, NaN];
+    for (let i = 0; i < curve.length; i++) {
+      const s = backward ? curve.length - 1 - i : i;
+      const [u, v] = at(curve.tp[s], curve.fp[s], metrics.indCount, metrics.oodCount);
+      const x = plot.x(u);
+      const y = plot.y(v);
+      if (i === 0) c.moveTo(x, y);
+      else if (Math.abs(x - lastX) + Math.abs(y - lastY) < 0.5 && i < curve.length - 1) continue;
+      else {
+        if (steps) c.lineTo(lastX, y);
+        c.lineTo(x, y);
+      }
+      [lastX, lastY] = [x, y];
+    }
+    c.strokeStyle = look.oodAt(model.colourIndex);
+    c.lineWidth = 2.25;
+    c.stroke();
+  }
+
+  #point(model, look) {
+    const { plot, handle } = this;
+    handle.hidden = !model.defined;
+    if (!model.defined) return;
+    const { tp, fp } = model.confusion;
+    const [u, v] = AT[this.kind](tp, fp, model.metrics.indCount, model.metrics.oodCount);
+    const { area, context: c } = plot;
+    const [px, py] = [plot.x(u), plot.y(v)];
+    const x = Math.max(area.x, Math.min(area.x + area.w, px));
+    const y = Math.max(area.y, Math.min(area.y + area.h, py));
+    handle.classList.toggle("outside", Math.abs(x - px) + Math.abs(y - py) > 0.5);
+    c.strokeStyle = look.muted;
+    c.lineWidth = 1;
+    c.setLineDash([3, 3]);
+    c.beginPath();
+    line(c, x, y, x, area.y + area.h);
+    line(c, x, y, area.x, y);
+    c.stroke();
+    c.setLineDash([]);
+    setStyle(handle, "transform", `translate(${x}px, ${y}px)`);
+    setAttribute(handle, "aria-valuenow", (model.achieved.tpr * 100).toFixed(2));
+    setAttribute(handle, "aria-valuetext", model.rates);
+    setAttribute(this.canvas, "aria-label", `${this.title.textContent}; operating point: ${model.rates}`);
+  }
+}
+
+export class RocPanel extends CurvePanel {
+  constructor(cockpit) {
+    super(cockpit, "ROC curve");
+    this.kind = "roc";
+    this.zoomed = false;
+    this.zoom = h("button", { type: "button", class: "small", "aria-pressed": "false", onclick: () => this.#toggle() }, "Zoom to corner");
+    this.tools.append(this.zoom);
+  }
+
+  #toggle() {
+    this.zoomed = !this.zoomed;
+    setAttribute(this.zoom, "aria-pressed", this.zoomed);
+    this.cockpit.redraw();
+  }
+
+  domain() {
+    return this.zoomed ? { x0: 0, x1: 0.2, y0: 0.8, y1: 1 } : { x0: 0, x1: 1, y0: 0, y1: 1 };
+  }
+
+  chance(c, model, look) {
+    dashed(c, look, () => line(c, this.plot.x(0), this.plot.y(0), this.plot.x(1), this.plot.y(1)));
+  }
+
+  words(model) {
+    setText(this.title, `ROC · AUROC ${share(model.metrics.auroc)}`);
+    setText(this.note, `Dashed diagonal: chance. Point: ${model.rates}.`);
+  }
+}
+
+export class PrPanel extends CurvePanel {
+  constructor(cockpit) {
+    super(cockpit, "precision-recall curve");
+    this.kind = "ind";
+    this.sides = ["ind", "ood"].map((kind) =>
+      h("button", { type: "button", class: "small", "aria-pressed": String(kind === "ind"), onclick: () => this.#side(kind) }, `${kind} positive`),
+    );
+    this.tools.append(h("div", { class: "segmented", role: "group", "aria-label": "Positive class of the precision-recall curve" }, ...this.sides));
+  }
+
+  #side(kind) {
+    this.kind = kind;
+    this.sides.forEach((button, i) => setAttribute(button, "aria-pressed", String(["ind", "ood"][i] === kind)));
+    this.cockpit.redraw();
+  }
+
+  domain() {
+    return { x0: 0, x1: 1, y0: 0, y1: 1.02 };
+  }
+
+  #chanceOf({ indCount, oodCount }) {
+    return (this.kind === "ind" ? indCount : oodCount) / (indCount + oodCount);
+  }
+
+  chance(c, model, look) {
+    if (!model.defined) return;
+    const y = this.plot.y(this.#chanceOf(model.metrics));
+    dashed(c, look, () => line(c, this.plot.x(0), y, this.plot.x(1), y));
+  }
+
+  words(model) {
+    const { metrics } = model;
+    const isInd = this.kind === "ind";
+    setText(this.title, `Precision–recall · AUPR-${isInd ? "IN" : "OUT"} ${share(isInd ? metrics.auprIn : metrics.auprOut)}`);
+    const ratio = `${count(metrics.indCount)} : ${count(metrics.oodCount)}`;
+    setText(this.note, `AUPR depends on the ratio ind : ood = ${ratio}; chance (dashed) is ${share(this.#chanceOf(metrics), 3)} here.`);
+  }
+}
+
+function dashed(c, look, draw) {
+  c.strokeStyle = look.muted;
+  c.lineWidth = 1;
+  c.setLineDash([5, 5]);
+  c.beginPath();
+  draw();
+  c.stroke();
+  c.setLineDash([]);
+}
