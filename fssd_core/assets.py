@@ -123,17 +123,18 @@ def build_models(source: Path = DEBIAN) -> None:
 
 
 def build_store() -> None:
-    """Writes assets/store: the demo's precomputed results, as ordinary store entries (`fssd_core.study`)."""
-    from fssd_core import study
+    """Writes assets/store: the demo's precomputed results, as ordinary store entries."""
+    from fssd_core.demo import build_demo_store
 
-    study.build_demo_store(assets_root() / "store")  # type: ignore[attr-defined, unused-ignore]
+    build_demo_store(assets_root() / "store")
 
 
 def list_hashes() -> dict[str, str]:
-    """SHA-256 of every asset by its path below the root, PROVENANCE.md itself left out."""
+    """SHA-256 of every asset by its path below the root, PROVENANCE.md and unfinished work left out."""
     root = assets_root()
     files = sorted(p for p in root.rglob("*") if p.is_file() and p.suffix not in (".tmp", ".md"))
-    return {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    names = {p.relative_to(root).as_posix(): p for p in files}
+    return {n: hashlib.sha256(p.read_bytes()).hexdigest() for n, p in names.items() if not n.startswith(".")}
 
 
 def write_hashes() -> None:

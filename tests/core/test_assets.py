@@ -179,6 +179,8 @@ def test_hashes_are_renewed_below_the_text(tmp_path, monkeypatch):
     (tmp_path / "PROVENANCE.md").write_text("# Mine\n\ntext\n\n## Hashes\n\nold\n")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.npz").write_bytes(b"x")
+    (tmp_path / ".store.new").mkdir()
+    (tmp_path / ".store.new" / "half.npz").touch()  # unfinished work is not listed
     monkeypatch.setenv("FSSD_ASSETS", str(tmp_path))
     command = [sys.executable, "-m", "fssd_core.assets", "hashes"]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
