@@ -294,8 +294,8 @@ def test_adapter_fits_on_a_loader():
             assert torch.is_grad_enabled()
             return self.network(x)[:, 0] + self.y.sum()
 
-    state = torch.get_rng_state()
-    detector = fitted(adapted_spec("model", lambda ood, network, net, v: Loader(network)))
+    net, state = extractor(), torch.get_rng_state()
+    detector = fitted(adapted_spec("model", lambda ood, network, net, v: Loader(network)), net)
     assert torch.equal(torch.get_rng_state(), state)  # a loader without its own generator would draw from it
     assert torch.equal(detector.inner.x, reference.pixels("ind"))
     expected = -(direct_logits("ind")[:, 0] + labels().sum()).numpy()
