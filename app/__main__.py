@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import socket
 import sys
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print(f"FSSD Explorer starts at {url}  (stop with Ctrl+C)", flush=True)
     _warm_up()
+    _quiet_disconnects()
     if not options.no_browser:
         threading.Thread(target=_open_when_up, args=(url,), daemon=True).start()
     from streamlit import config
@@ -88,6 +90,17 @@ def _warm_up() -> None:
     from app import session
 
     session.warm_up()
+
+
+def _quiet_disconnects() -> None:
+    """Keeps a closed browser tab from printing a traceback: the socket's end is no error."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return type(error).__name__ not in ("WebSocketDisconnect", "WebSocketDisconnected")
+
+    for name in ("uvicorn.error", "uvicorn.asgi"):
+        logging.getLogger(name).addFilter(keep)
 
 
 def _open_when_up(url: str) -> None:

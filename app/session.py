@@ -18,7 +18,7 @@ from fssd_core.errors import CancelledError, FssdError
 from fssd_core.models import list_models
 from fssd_core.runtime import describe_device, pick_device
 from fssd_core.store import Store, default_root
-from fssd_core.study import Study, study_layers
+from fssd_core.study import Study, open_data, study_layers
 
 SHIPPED = (Path(__file__).resolve().parent.parent / "assets" / "store",)
 WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth")
@@ -187,3 +187,11 @@ def _show_progress(job: Job) -> None:
 def mode() -> theme.Mode:
     """'light' or 'dark', as the browser shows the page."""
     return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def show_notes(study: Study) -> None:
+    """What must be known of the chosen sets: converted images, files that could not be read."""
+    for ref in (study.ind, *study.ood):
+        notes = open_data(study, ref, root=data_root()).notes
+        if notes:
+            st.warning(f"**{Path(ref).name}**: " + " ".join(notes), icon=":material/info:")

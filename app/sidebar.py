@@ -53,7 +53,7 @@ def _model() -> tuple[str, str | None]:
         [*registered, *own],
         key="model",
         bind="query-params",
-        format_func=title_of,
+        format_func=lambda ref: ref if ref in registered else title_of(ref),
         help="A registered network, or weights of your own: upload them below or start with --data-root.",
     )
     arch = None

@@ -218,6 +218,16 @@ def stored_scores(study: Study, data_ref: str, *, store: Store, root: Path | Non
     return None if entry is None else LayerScores(entry.arrays["values"], study_layers(study))
 
 
+def stored_sweep(
+    study: Study, data_ref: str, epsilons: Sequence[float], *, store: Store, root: Path | None = None
+) -> dict[float, LayerScores]:
+    """{epsilon: scores} of those epsilons that the store has; computes nothing."""
+    images = open_data(study, data_ref, root=root)
+    layers = study_layers(study)
+    entries = {float(e): store.get(scores_key(study, images, float(e))) for e in epsilons}
+    return {e: LayerScores(entry.arrays["values"], layers) for e, entry in entries.items() if entry is not None}
+
+
 def projection_sets(study: Study, *, root: Path | None = None) -> dict[str, ImageSet]:
     """The images drawn in a projection: `points` of ind, half as many of each ood set; the keys are references."""
     sets = {study.ind: open_data(study, study.ind, root=root, count=study.points)}

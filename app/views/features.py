@@ -36,6 +36,7 @@ def show() -> None:
     with session.guard():
         if not study.ood:
             st.info("Choose at least one ood set in the sidebar to compare with the in-distribution images.")
+        session.show_notes(study)
         stored = stored_projection(study, layer, view, store=session.store(), root=session.data_root())
     shown = stored or _compute(study, layer, view)
     if shown is None:

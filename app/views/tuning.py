@@ -2,7 +2,192 @@
 
 from __future__ import annotations
 
+import numpy as np
 import streamlit as st
 
-st.title("Tuning")
-st.write("soon")
+from app import session
+from app.components.cockpit import Setting, cockpit
+from app.components.scores_packing import columns_at, pack
+from app.names import title_of
+from fssd_core import ensemble
+from fssd_core.demo import KNOTS
+from fssd_core.errors import InputError
+from fssd_core.metrics import intervals, metrics
+from fssd_core.study import Comparison, Study, compare, layer_scores, stored_sweep, study_layers
+from fssd_core.types import LayerScores, Weights
+
+Sweep = dict[float, LayerScores]
+
+
+def show() -> None:
+    """Draws the page."""
+    study = session.current_study()
+    st.title("Tune the detector")
+    if not study.ood:
+        st.info(
+            "Choose at least one ood set in the sidebar: tuning weighs accepted ood images against rejected ind ones."
+        )
+        return
+    with session.guard():
+        session.show_notes(study)
+        sweeps = _sweeps(study)
+        if sweeps is None:
+            return
+        knots = sorted(set.intersection(*(set(s) for s in sweeps.values())))
+        sweeps = {ref: {e: sweep[e] for e in knots} for ref, sweep in sweeps.items()}
+        plain = {ref: compare(study, ref, sweeps[study.ind][0.0], sweeps[ref][0.0]) for ref in study.ood}
+        presets = _presets(plain, study.seed)
+    setting = _cockpit(study, sweeps, plain, presets)
+    _remember(setting)
+    with st.expander("All ood sets under this setting, with 95 % confidence intervals", icon=":material/table:"):
+        _intervals(study, sweeps, plain, setting)
+    if len(knots) < len(KNOTS):
+        _offer_sweep(study)
+
+
+def _sweeps(study: Study) -> dict[str, Sweep] | None:
+    """{data: {epsilon: scores}} of what the store has, at least epsilon 0; None while that is being computed."""
+    refs = [study.ind, *study.ood]
+    found = {ref: stored_sweep(study, ref, KNOTS, store=session.store(), root=session.data_root()) for ref in refs}
+    missing = [ref for ref in refs if 0.0 not in found[ref]]
+    if not missing:
+        return found
+    job = session.run_job("Scores", "layer_scores", study, {"data": missing, "epsilons": [0.0]})
+    if job.state != "done":
+        return None
+    return {
+        ref: found[ref] or layer_scores(study, ref, epsilons=[0.0], store=session.store(), root=session.data_root())
+        for ref in refs
+    }
+
+
+def _presets(plain: dict[str, Comparison], seed: int) -> dict[str, Weights]:
+    """alpha to choose from; only the logistic ones have seen ood labels."""
+    first = next(iter(plain.values()))
+    presets = {"uniform": ensemble.uniform(first.fit_ind.layers)}
+    try:
+        presets["standardised"] = ensemble.standardised(first.fit_ind)
+    except InputError as error:
+        st.warning(f"No standardised alpha: {error}")
+    for ref, comparison in plain.items():
+        name = f"logistic on {title_of(ref)}"
+        try:
+            presets[name] = ensemble.logistic(comparison.fit_ind, comparison.fit_ood, seed=seed, labels=title_of(ref))
+        except InputError as error:
+            st.warning(f"No {name}: {error}")
+    return presets
+
+
+def _cockpit(
+    study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison], presets: dict[str, Weights]
+) -> Setting:
+    start = _start(study, presets)
+    rows = next(iter(plain.values())).split.test_ind
+    fitted = len(next(iter(plain.values())).split.fit_ind)
+    return cockpit(
+        {e: s.take(rows) for e, s in sweeps[study.ind].items()},
+        {
+            title_of(ref): {e: s.take(comparison.split.test_ood) for e, s in sweeps[ref].items()}
+            for ref, comparison in plain.items()
+        },
+        presets=presets,
+        ind_name=title_of(study.ind),
+        tested=f"none of which is among the {fitted} a set that alpha may be fitted on",
+        key="tuning-cockpit",
+        **start,
+    )
+
+
+def _start(study: Study, presets: dict[str, Weights]) -> dict[str, object]:
+    """Where the cockpit starts: as last let go, else as the URL says, else uniform alpha at 95 % TPR."""
+    layers = study_layers(study)
+    kept: Setting | None = st.session_state.get("_setting")
+    if kept is not None and kept.weights.layers == layers:
+        names = {title_of(ref) for ref in study.ood}
+        ood = kept.ood if kept.ood in names else ""
+        threshold = kept.threshold if kept.hold == "score" else None
+        return {"weights": kept.weights, "epsilon": kept.epsilon, "tpr": kept.tpr, "threshold": threshold, "ood": ood}
+    asked = st.query_params.get("alpha", "")
+    weights = presets["uniform"]
+    if asked:
+        try:
+            weights = presets.get(asked) or ensemble.manual(layers, [float(a) for a in asked.split(",")])
+        except (ValueError, InputError):
+            st.warning(f"The alpha {asked!r} in the address does not fit {len(layers)} layers; starting from uniform.")
+    return {
+        "weights": weights,
+        "epsilon": _number("epsilon", 0.0, -1, 1),
+        "tpr": _number("tpr", 0.95, 0.01, 1),
+        "threshold": _number("threshold", None, -np.inf, np.inf),
+    }
+
+
+def _number(name: str, default: float | None, low: float, high: float) -> float | None:
+    try:
+        value = float(st.query_params[name])
+    except (KeyError, ValueError):
+        return default
+    return value if low <= value <= high and np.isfinite(value) else default
+
+
+def _remember(setting: Setting) -> None:
+    """Keeps the setting over pages and in the address."""
+    st.session_state["_setting"] = setting
+    rule = setting.weights.rule
+    alpha = ",".join(f"{a:.4g}" for a in setting.weights.alpha)
+    said = {
+        "alpha": "" if rule == "uniform" else alpha,
+        "epsilon": f"{setting.epsilon:.4g}" if setting.epsilon else "",
+        "tpr": f"{setting.tpr:.4g}" if setting.hold == "tpr" and setting.tpr != 0.95 else "",
+        "threshold": f"{setting.threshold:.6g}" if setting.hold == "score" else "",
+    }
+    for name, value in said.items():
+        if value and st.query_params.get(name) != value:
+            st.query_params[name] = value
+        elif not value and name in st.query_params:
+            del st.query_params[name]
+
+
+def _intervals(study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison], setting: Setting) -> None:
+    alpha = np.array(setting.weights.alpha)
+    rows = []
+    for ref, comparison in plain.items():
+        sides = {study.ind: comparison.split.test_ind, ref: comparison.split.test_ood}
+        blocks = [pack(name, {e: s.take(test) for e, s in sweeps[name].items()}) for name, test in sides.items()]
+        ind, ood = (columns_at(block, setting.epsilon) @ alpha for block in blocks)
+        numbers = metrics(ind, ood)
+        spread = intervals(ind, ood, names=["auroc", "fpr95"], samples=300, generator=np.random.default_rng(study.seed))
+        rows.append(
+            {
+                "ood": title_of(ref),
+                "ind : ood": f"{numbers.n_ind:,} : {numbers.n_ood:,}",
+                "AUROC": f"{numbers.auroc:.4f}  [{spread['auroc'][0]:.4f}, {spread['auroc'][1]:.4f}]",
+                "FPR95": f"{numbers.fpr95:.4f}  [{spread['fpr95'][0]:.4f}, {spread['fpr95'][1]:.4f}]",
+                "FPR80": f"{numbers.fpr80:.4f}",
+                "AUPR-IN": f"{numbers.aupr_in:.4f}",
+                "AUPR-OUT": f"{numbers.aupr_out:.4f}",
+                "labels used for alpha": setting.weights.labels,
+            }
+        )
+    st.dataframe(rows, hide_index=True)
+    st.caption("Percentile bootstrap, 300 draws of ind and ood apart. AUPR depends on the ratio ind : ood.")
+
+
+def _offer_sweep(study: Study) -> None:
+    st.caption(
+        "Only epsilon 0 is there for these sets. The sweep computes the distances at "
+        f"{len(KNOTS)} epsilons from {KNOTS[0]} to {KNOTS[-1]} pixels; the slider then appears above."
+    )
+    if st.session_state.get("_sweep_for") == study or st.button(
+        "Compute the epsilon sweep", icon=":material/timeline:"
+    ):
+        st.session_state["_sweep_for"] = study
+        refs = [study.ind, *study.ood]
+        job = session.run_job("Epsilon sweep", "layer_scores", study, {"data": refs, "epsilons": list(KNOTS)})
+        if job.over:
+            del st.session_state["_sweep_for"]
+        if job.state == "done":
+            st.rerun()
+
+
+show()
