@@ -11,11 +11,11 @@ from typing import Any, Literal
 Mode = Literal["light", "dark"]
 MODES: tuple[Mode, ...] = ("light", "dark")
 
-BACKGROUND: dict[Mode, str] = {"light": "#ffffff", "dark": "#0e1117"}  # Streamlit's own page backgrounds
-SURFACE: dict[Mode, str] = {"light": "#f6f7f9", "dark": "#1a1d26"}  # panels, tooltips
-TEXT: dict[Mode, str] = {"light": "#22252d", "dark": "#eceef2"}
-MUTED: dict[Mode, str] = {"light": "#5d636f", "dark": "#a2a8b4"}  # secondary text, at least 4.5:1
-GRID: dict[Mode, str] = {"light": "#d5d8de", "dark": "#373c48"}  # rings, axes: decoration, no mark
+BACKGROUND: dict[Mode, str] = {"light": "#ffffff", "dark": "#171614"}  # Streamlit 1.67's own pages
+SURFACE: dict[Mode, str] = {"light": "#f8f8f7", "dark": "#2d2b27"}  # panels, tooltips
+TEXT: dict[Mode, str] = {"light": "#2f2d2b", "dark": "#edebe8"}
+MUTED: dict[Mode, str] = {"light": "#615f5b", "dark": "#b0ada6"}  # secondary text, at least 4.5:1
+GRID: dict[Mode, str] = {"light": "#d6d4d0", "dark": "#45433e"}  # rings, axes: decoration, no mark
 
 IND: dict[Mode, str] = {"light": "#0072b2", "dark": "#56b4e9"}
 """In-distribution; no ood group is ever blue."""

@@ -215,7 +215,7 @@ def _check(projection: Projection, options: Mapping[str, Any]) -> None:
     first = projection.groups[0] if projection.groups else None
     if first is None or first.kind != "ind" or first.stop == first.start:
         raise InputError("the scatter needs at least one ind point, in the first group")
-    if not (np.isfinite(projection.xy).all() and np.isfinite(projection.distance).all()):
+    if not all(np.isfinite(a).all() for a in (projection.xy, projection.distance, projection.fss)):
         raise InputError(f"the projection of {projection.layer} has positions or distances that are not finite")
 
 
@@ -245,11 +245,11 @@ def _spokes(projection: Projection, class_names: Sequence[str]) -> list[dict[str
     given = projection.notes.get("spokes")
     if given is None and projection.view in CENTRED:
         given = _mean_directions(projection)
-    angles = dict(enumerate(given)) if isinstance(given, (list, tuple)) else dict(given or {})
-    return [
-        {"index": int(k), "name": class_names[int(k)] if int(k) < len(class_names) else f"class {k}", "angle": float(a)}
-        for k, a in sorted(angles.items(), key=lambda item: int(item[0]))
-    ]
+    angles = sorted((int(k), float(a)) for k, a in dict(given or {}).items())
+    if projection.notes.get("classes") == "k-means":  # the spokes are clusters of ind, not the data set's classes
+        return [{"index": -1, "name": f"cluster {k + 1}", "angle": a} for k, a in angles]
+    names = {k: str(class_names[k]) if k < len(class_names) else f"class {k}" for k, _ in angles}
+    return [{"index": k, "name": names[k], "angle": a} for k, a in angles]
 
 
 def _mean_directions(projection: Projection) -> dict[int, float]:
@@ -263,9 +263,11 @@ def _mean_directions(projection: Projection) -> dict[int, float]:
 
 
 def _axes(projection: Projection) -> list[str]:
-    given = projection.notes.get("axes")
-    if isinstance(given, (list, tuple)) and len(given) == 2:
-        return [str(name) for name in given]
+    """Names of the two axes with their units; empty for the centred views, which have rings."""
+    if projection.view in CENTRED:
+        return []
     if projection.view == "umap":
-        return ["UMAP 1 (arbitrary units)", "UMAP 2 (arbitrary units)"]
-    return ["principal direction 1 from F* (feature units)", "principal direction 2 from F* (feature units)"]
+        return ["UMAP 1 (no unit)", "UMAP 2 (no unit)"]
+    shares = projection.notes.get("explained") or (None, None)
+    parts = ["" if share is None else f", {100 * float(share):.0f} % of the squared distance" for share in shares]
+    return [f"PC {k} from F* (feature units{part})" for k, part in enumerate(parts, 1)]

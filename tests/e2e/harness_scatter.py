@@ -17,7 +17,12 @@ from fssd_core.types import Faithfulness, PointGroup, Projection
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 400
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-TITLES = {"digits": "digits (test)", "inverted": "digits inverted", "turned": "digits turned 90°", "shuffled": "digits shuffled"}
+TITLES = {
+    "digits": "digits (test)",
+    "inverted": "digits inverted",
+    "turned": "digits turned 90°",
+    "shuffled": "digits shuffled",
+}
 
 
 @st.cache_resource
@@ -72,7 +77,15 @@ def project(count: int, step: int, view: str) -> Projection:
     labels = np.full(len(stacked), -1, np.int16)
     labels[:count] = target
     return Projection(
-        view, "fc1", xy.astype(np.float32), np.zeros(2, np.float32), distance, members, labels, Faithfulness(1, 1, 0.9), notes
+        view,
+        "fc1",
+        xy.astype(np.float32),
+        np.zeros(2, np.float32),
+        distance,
+        members,
+        labels,
+        Faithfulness(1, 1, 0.9),
+        notes,
     )
 
 

@@ -160,3 +160,17 @@ class PointGrid {
     return best;
   }
 }
+
+/** '#rrggbb' of any CSS colour, or '' where it is none. */
+function toHex(colour) {
+  if (!colour || !CSS.supports("color", colour)) return "";
+  const ctx = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  ctx.fillStyle = colour;
+  ctx.fillRect(0, 0, 1, 1);
+  return `#${[...ctx.getImageData(0, 0, 1, 1).data.slice(0, 3)].map((v) => v.toString(16).padStart(2, "0")).join("")}`;
+}
+
+function brightness(hex) {
+  const [r, g, b] = [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16) / 255);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}

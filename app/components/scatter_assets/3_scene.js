@@ -50,6 +50,11 @@ function drawRings(ctx, s, t) {
     ctx.lineWidth = ring.strong ? 1.8 : 1;
     ctx.stroke();
   }
+  ctx.beginPath();
+  ctx.arc(ox, oy, s.fit * t.scale, 0, TAU);
+  ctx.strokeStyle = colours.grid;
+  ctx.lineWidth = 1;
+  ctx.stroke();
   return rings;
 }
 
@@ -121,7 +126,7 @@ function drawSpokeNames(ctx, s, t) {
       if (tryY < edge.y0 || tryY > edge.y1 || tryX < edge.x0 || tryX > edge.x1) continue;
       if (taken.some((b) => Math.abs(b.x - tryX) < b.half + half && Math.abs(b.y - tryY) < 15)) continue;
       taken.push({ x: tryX, y: tryY, half });
-      const colour = s.byClass ? s.classColour(spoke.index) : colours.muted;
+      const colour = s.byClass && spoke.index >= 0 ? s.classColour(spoke.index) : colours.muted;
       haloText(ctx, spoke.name, tryX, tryY, colour, colours.background);
       break;
     }
@@ -194,32 +199,35 @@ function line(ctx, x0, y0, x1, y1) {
 
 /** Draws the visible points; returns how many lie inside the plot and how many visible ones lie outside. */
 function drawPoints(ctx, s, t, ratio) {
-  const { rect, order, position, visible, styleOf, sprites } = s;
-  const { size, half, canvas } = sprites;
+  const { rect, order, position, visible, styleOf, stamps } = s;
   const [scale, x0, y0] = [t.scale * ratio, t.x(0) * ratio, t.y(0) * ratio];
-  const margin = half;
-  const [left, right] = [rect.x * ratio, (rect.x + rect.w) * ratio];
-  const [top, bottom] = [rect.y * ratio, (rect.y + rect.h) * ratio];
+  stamps.prepare(ctx.canvas.width, ctx.canvas.height);
+  const { half, width, height } = stamps;
+  const bounds = {
+    left: Math.max(0, Math.round(rect.x * ratio)),
+    right: Math.min(width, Math.round((rect.x + rect.w) * ratio)),
+    top: Math.max(0, Math.round(rect.y * ratio)),
+    bottom: Math.min(height, Math.round((rect.y + rect.h) * ratio)),
+  };
   let drawn = 0;
   let outside = 0;
-  ctx.save();
-  ctx.beginPath();
-  ctx.rect(rect.x, rect.y, rect.w, rect.h);
-  ctx.clip();
-  ctx.setTransform(1, 0, 0, 1, 0, 0);
-  ctx.imageSmoothingEnabled = false;
   for (let k = 0; k < order.length; k++) {
     const i = order[k];
     if (!visible[i]) continue;
-    const x = x0 + position[2 * i] * scale;
-    const y = y0 - position[2 * i + 1] * scale;
-    if (x < left - margin || x > right + margin || y < top - margin || y > bottom + margin) {
+    const x = Math.round(x0 + position[2 * i] * scale);
+    const y = Math.round(y0 - position[2 * i + 1] * scale);
+    if (x < bounds.left || x >= bounds.right || y < bounds.top || y >= bounds.bottom) {
       outside++;
       continue;
     }
     drawn++;
-    ctx.drawImage(canvas, styleOf[i] * size, 0, size, size, Math.round(x) - half, Math.round(y) - half, size, size);
+    const inner = x - half >= bounds.left && x + half < bounds.right && y - half >= bounds.top && y + half < bounds.bottom;
+    if (inner) stamps.stamp(styleOf[i], x, y);
+    else stamps.stampClipped(styleOf[i], x, y, bounds);
   }
+  ctx.save();
+  ctx.setTransform(1, 0, 0, 1, 0, 0);
+  ctx.drawImage(stamps.finish(), 0, 0);
   ctx.restore();
   return { drawn, outside };
 }
@@ -235,6 +243,17 @@ function drawFss(ctx, s, t) {
   haloText(ctx, "F*", x + 14, y - 10, s.colours.text, s.colours.background);
 }
 
+/** Small text on a background of its own, so that points never run through it. */
+function noteText(ctx, text, x, y, colours) {
+  const wide = ctx.measureText(text).width;
+  ctx.globalAlpha = 0.85;
+  ctx.fillStyle = colours.background;
+  ctx.fillRect((ctx.textAlign === "right" ? x - wide : x) - 5, y - 12, wide + 10, 17);
+  ctx.globalAlpha = 1;
+  ctx.fillStyle = colours.muted;
+  ctx.fillText(text, x, y);
+}
+
 function drawFootnotes(ctx, s, outside) {
   const { rect, colours } = s;
   ctx.font = `11px ${s.fontFamily}`;
@@ -243,12 +262,12 @@ function drawFootnotes(ctx, s, outside) {
   if (outside) {
     ctx.textAlign = "right";
     const words = `${formatCount(outside)} point${outside === 1 ? "" : "s"} outside the view`;
-    haloText(ctx, words, rect.x + rect.w - 8, base, colours.muted, colours.background);
+    noteText(ctx, words, rect.x + rect.w - 8, base, colours);
   }
   if (s.centred) {
     ctx.textAlign = "left";
     const words = s.width < 480 && outside ? base - 15 : base;
-    haloText(ctx, radiusCaption(s), rect.x + 8, words, colours.muted, colours.background);
+    noteText(ctx, radiusCaption(s), rect.x + 8, words, colours);
   }
 }
 
