@@ -41,7 +41,7 @@ def show() -> None:
             help="Whose features the pictures show. Early layers carry low-level statistics, deep ones meaning.",
         )
         session.set_study(study)
-        _own_files()
+        _own_files(study)
         st.caption(f":material/memory: {session.device_line()}")
 
 
@@ -120,7 +120,7 @@ def _data() -> tuple[str, list[str]]:
     return str(ind), list(ood)
 
 
-def _own_files() -> None:
+def _own_files(study: Study) -> None:
     with st.expander("Your own files", icon=":material/upload_file:"):
         data = st.file_uploader(
             "Images: one .npz, or several image files",
@@ -139,6 +139,32 @@ def _own_files() -> None:
             with _message():
                 session.keep_upload(weights.name, weights.getvalue(), "model")
                 _once(f"model:{weights.file_id}", f"{weights.name} is now offered under Model.")
+        _download(study)
+
+
+def _download(study: Study) -> None:
+    """Fetches a public set with torchvision; offline it fails with the reason and where to put the files by hand."""
+    entries = {d.name: d for d in list_data() if d.kind == "download"}
+    ref = st.selectbox(
+        "Public data set",
+        list(entries),
+        index=None,
+        placeholder="choose one to download",
+        format_func=described,
+        help="Fetched by torchvision from its own site, once; needs a network.",
+    )
+    if ref is None:
+        return
+    entry = entries[ref]
+    st.caption(f"{entry.count:,} images. Source: {entry.source}. Licence: {entry.licence}.")
+    if st.button("Download", icon=":material/download:") or st.session_state.get("_fetching") == ref:
+        st.session_state["_fetching"] = ref
+        job = session.run_job(f"Download of {ref}", "download", study, {"data": ref})
+        if job.state == "done":
+            del st.session_state["_fetching"]
+            own: list[str] = st.session_state.setdefault("_own_data", [])
+            own.append(ref)
+            st.rerun()
 
 
 def _keep_data(files: list) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import json
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fssd_core import __version__, ensemble
+from fssd_core.data import load_data
 from fssd_core.errors import CancelledError, FssdError, InputError, StoreWarning
 from fssd_core.metrics import auroc, metrics
 from fssd_core.store import Store
@@ -22,6 +24,7 @@ from fssd_core.study import Comparison, Study, compare, layer_scores, open_data,
 from fssd_core.types import LayerScores, Weights
 
 OUT_KINDS = (".csv", ".parquet", ".npz")
+PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--seed", type=int, default=0)
     score.add_argument("--out", type=Path, metavar="FILE", help="write a row an image: .csv, .parquet or .npz")
     score.add_argument("--data-root", type=Path, help="folder of downloaded data sets")
+    score.add_argument("--download", action="store_true", help="fetch a public data set that is not on disk yet")
     score.add_argument("--json", action="store_true", help="print one JSON object")
     score.set_defaults(run=_score)
     listing = commands.add_parser("list", help="list models, architectures, data sets, detectors or alpha rules")
@@ -99,6 +103,9 @@ def _score(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     store, root = Store(), arguments.data_root
+    if arguments.download:
+        for ref in (study.ind, arguments.ood):
+            load_data(ref, root=root, download=True)
     sets = {ref: open_data(study, ref, root=root) for ref in (study.ind, arguments.ood)}
     for images in sets.values():
         for note in images.notes:
@@ -245,18 +252,27 @@ def _detectors() -> list[dict[str, Any]]:
 _TABLES = {"models": _models, "archs": _archs, "data": _data, "detectors": _detectors}
 
 
+_WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "models": lambda m: f"{m['title']}; steps {', '.join(str(s) for s in m['steps'])} (as {m['name']}@STEP)",
+    "archs": lambda a: f"{a['title']}; images {'x'.join(str(n) for n in a['input_shape'])}",
+    "data": lambda d: (
+        f"{d['kind']:<9}{d['count']:>7,} x {'x'.join(str(n) for n in d['shape']):<8} {d['title']}; {d['licence']}"
+    ),
+    "detectors": lambda d: f"{d['title']}; {d['cost']}",
+}
+
+
 def _plain(entry: object) -> dict[str, Any]:
     """The JSON-able public fields of a table's entry."""
-    import dataclasses
-
     if not dataclasses.is_dataclass(entry):
         raise TypeError(f"{entry!r} is no dataclass")
-    out = {}
-    for field in dataclasses.fields(entry):
-        value = getattr(entry, field.name)
-        if isinstance(value, str | int | float | bool | list | tuple | dict | None):
-            out[field.name] = value
-    return out
+    values = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
+    nested = {name: [_plain(v) for v in value] for name, value in values.items() if _holds_dataclasses(value)}
+    return {name: nested.get(name, value) for name, value in values.items() if isinstance(value, PLAIN)}
+
+
+def _holds_dataclasses(value: object) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(dataclasses.is_dataclass(v) for v in value)
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -267,8 +283,7 @@ def _list(arguments: argparse.Namespace) -> None:
     for name, rows in tables.items():
         print(f"{name}:")
         for row in rows:
-            rest = ", ".join(f"{k} {v}" for k, v in row.items() if k != "name" and v not in (None, "", (), []))
-            print(f"  {row['name']:<18} {rest}")
+            print(f"  {row['name']:<19} {_WORDS[name](row)}")
 
 
 if __name__ == "__main__":

@@ -170,7 +170,8 @@ def _sweep_batch(
     for column, layer in enumerate(layers):
         last = column == len(layers) - 1
         # the samples do not interact in eval mode, so the gradient of the sum holds each sample's own gradient
-        (grad,) = torch.autograd.grad(distances[column].sum(), x, retain_graph=not last)
+        with torch.enable_grad():
+            (grad,) = torch.autograd.grad(distances[column].sum(), x, retain_graph=not last)
         with torch.no_grad():
             direction = _direction(grad, extractor, gradient)
             for epsilon in epsilons:

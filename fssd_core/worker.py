@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from fssd_core.data import load_data
 from fssd_core.errors import FssdError, lookup
 from fssd_core.runtime import Progress
 from fssd_core.store import Store
@@ -40,7 +41,11 @@ def _projection(study: Study, args: dict[str, Any], store: Store, root: Path | N
     return features_projection(study, args["layer"], args["view"], store=store, root=root, progress=progress)
 
 
-CALLS: dict[str, Call] = {"layer_scores": _scores, "projection": _projection}
+def _download(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    return load_data(args["data"], root=root, download=True)
+
+
+CALLS: dict[str, Call] = {"layer_scores": _scores, "projection": _projection, "download": _download}
 
 
 def serve(requests: IO[str], events: IO[str]) -> None:

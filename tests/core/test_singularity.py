@@ -115,6 +115,14 @@ def test_small_steps_move_the_way_the_rule_says(extractor):
     assert (toward < plain).mean() > 0.99
 
 
+def test_a_callers_no_grad_changes_nothing(extractor):
+    fss = estimate_fss(extractor, reference.noise("uniform"))
+    images = reference.pixels("ind")[:20]
+    plain = fssd(extractor, images, fss, epsilon=0.01).values
+    with torch.no_grad():
+        np.testing.assert_array_equal(fssd(extractor, images, fss, epsilon=0.01).values, plain)
+
+
 def test_noise_is_seeded_and_uniform():
     a = uniform_noise((1, 28, 28), 50, generator=torch.Generator().manual_seed(5))
     b = uniform_noise((1, 28, 28), 50, generator=torch.Generator().manual_seed(5))
