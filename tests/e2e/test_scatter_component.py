@@ -239,6 +239,8 @@ def test_dark_and_any_width_without_overflow(browser, url, width):
         box = tip.bounding_box()
         assert box["x"] >= stage["x"]
         assert box["x"] + box["width"] <= stage["x"] + stage["width"] + 1
+        page.emulate_media(color_scheme="light")
+        page.wait_for_function(f"{PROBE}.theme === 'light'")
 
 
 def test_points_move_to_new_data_unless_motion_is_unwanted(browser, url):

@@ -20,9 +20,9 @@ function viewTransform(box, rect) {
   };
 }
 
-function haloText(ctx, text, x, y, colour, halo) {
+function haloText(ctx, text, x, y, colour, halo, width = 3.5) {
   ctx.lineJoin = "round";
-  ctx.lineWidth = 3.5;
+  ctx.lineWidth = width;
   ctx.strokeStyle = halo;
   ctx.strokeText(text, x, y);
   ctx.fillStyle = colour;
@@ -237,47 +237,21 @@ function drawFss(ctx, s, t) {
   const { rect } = s;
   if (x < rect.x - 14 || x > rect.x + rect.w + 14 || y < rect.y - 14 || y > rect.y + rect.h + 14) return;
   drawStar(ctx, x, y, 12, s.colours);
-  ctx.font = `700 13px ${s.fontFamily}`;
+  ctx.font = `700 14px ${s.fontFamily}`;
   ctx.textAlign = "left";
   ctx.textBaseline = "middle";
-  haloText(ctx, "F*", x + 14, y - 10, s.colours.text, s.colours.background);
+  haloText(ctx, "F*", x + 14, y - 13, s.colours.text, s.colours.background, 6);
 }
 
-/** Small text on a background of its own, so that points never run through it. */
-function noteText(ctx, text, x, y, colours) {
-  const wide = ctx.measureText(text).width;
-  ctx.globalAlpha = 0.85;
-  ctx.fillStyle = colours.background;
-  ctx.fillRect((ctx.textAlign === "right" ? x - wide : x) - 5, y - 12, wide + 10, 17);
-  ctx.globalAlpha = 1;
-  ctx.fillStyle = colours.muted;
-  ctx.fillText(text, x, y);
-}
-
-function drawFootnotes(ctx, s, outside) {
-  const { rect, colours } = s;
-  ctx.font = `11px ${s.fontFamily}`;
-  ctx.textBaseline = "alphabetic";
-  const base = rect.y + rect.h - 8;
-  if (outside) {
-    ctx.textAlign = "right";
-    const words = `${formatCount(outside)} point${outside === 1 ? "" : "s"} outside the view`;
-    noteText(ctx, words, rect.x + rect.w - 8, base, colours);
-  }
-  if (s.centred) {
-    ctx.textAlign = "left";
-    const words = s.width < 480 && outside ? base - 15 : base;
-    noteText(ctx, radiusCaption(s), rect.x + 8, words, colours);
-  }
-}
-
-function radiusCaption(s) {
+/** What the line below the picture says: the radius' unit, and how many visible points the view leaves out. */
+function sceneNotes(s, outside) {
   const unit = {
     median: `1× = ind median = ${formatNumber(s.median)}`,
-    absolute: "rings: absolute ‖F − F*‖",
-    log: "log radius; 1× = ind median",
+    absolute: "rings: ‖F − F*‖ in the layer's own units",
+    log: "log scale, 1× = ind median",
   }[s.mode];
-  return s.width < 480 ? unit : `radius: true distance to F*; ${unit}; dashed: group means`;
+  const radius = s.centred ? `Radius: true distance to F*, ${unit}. Dashed: group means.` : "";
+  return [radius, outside ? `${formatCount(outside)} point${outside === 1 ? "" : "s"} outside the view` : ""];
 }
 
 /** The whole picture, in CSS pixels, background included. Returns the counts of drawPoints. */
@@ -308,7 +282,6 @@ function drawScene(ctx, s, ratio) {
     drawSpokeNames(ctx, s, t);
   }
   drawFss(ctx, s, t);
-  drawFootnotes(ctx, s, counts.outside);
   ctx.restore();
   return counts;
 }

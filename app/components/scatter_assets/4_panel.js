@@ -38,6 +38,7 @@ function buildPanel(root, actions) {
     scene: make("canvas", { class: "scene", "aria-hidden": "true" }),
     overlay: make("canvas", { class: "overlay", "aria-hidden": "true" }),
     tooltip: make("div", { class: "tooltip", hidden: "" }),
+    note: make("div", { class: "note" }, make("span", {}), make("span", {})),
     live: make("div", { class: "live", "aria-live": "polite", role: "status" }),
     legend: make("div", { class: "legend", role: "group", "aria-label": "Groups" }),
   };
@@ -70,7 +71,7 @@ function buildPanel(root, actions) {
       "div",
       { class: "frame" },
       make("div", { class: "top" }, heading, tools),
-      make("div", { class: "body" }, parts.stage, parts.legend),
+      make("div", { class: "body" }, make("div", { class: "picture" }, parts.stage, parts.note), parts.legend),
       parts.live,
     ),
   );

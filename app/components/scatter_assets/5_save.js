@@ -28,7 +28,7 @@ function paintFigure(chart, sceneAt, ratio) {
   const entries = legendEntries(chart);
   const rows = legendRows(ctx, entries, scene.width);
   const top = pad + title.length * 22 + subtitle.length * 18 + 8;
-  const height = top + scene.height + 12 + rows.length * 22 + pad;
+  const height = top + scene.height + 34 + rows.length * 22 + pad;
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
   ctx.fillStyle = colours.background;
@@ -36,7 +36,7 @@ function paintFigure(chart, sceneAt, ratio) {
   const inner = document.createElement("canvas");
   inner.width = Math.round(scene.width * ratio);
   inner.height = Math.round(scene.height * ratio);
-  drawScene(inner.getContext("2d"), scene, ratio);
+  const { outside } = drawScene(inner.getContext("2d"), scene, ratio);
   ctx.drawImage(inner, Math.round(pad * ratio), Math.round(top * ratio));
   ctx.scale(ratio, ratio);
   ctx.textBaseline = "top";
@@ -47,8 +47,11 @@ function paintFigure(chart, sceneAt, ratio) {
   ctx.font = `13px ${fontFamily}`;
   subtitle.forEach((text, k) => ctx.fillText(text, pad, pad + 22 * title.length + 18 * k));
   ctx.textBaseline = "middle";
+  ctx.font = `12px ${fontFamily}`;
+  ctx.fillText(sceneNotes(scene, outside).filter(Boolean).join("  ·  "), pad, top + scene.height + 14, scene.width);
+  ctx.font = `13px ${fontFamily}`;
   rows.forEach((row, r) => {
-    const y = top + scene.height + 12 + 22 * r + 10;
+    const y = top + scene.height + 34 + 22 * r + 10;
     for (const { entry, x } of row) {
       if (entry.marker === "star") drawStar(ctx, pad + x + 7, y, 7, colours);
       else drawMarker(ctx, entry.marker, pad + x + 7, y, 4.6, entry.colour, null);

@@ -251,10 +251,15 @@ class ChartView extends ChartState {
   draw() {
     if (!this.width || !this.position || !this.styleOf) return;
     const start = performance.now();
-    const counts = drawScene(this.context, this.sceneState(this.stampsNow()), this.ratio);
+    const scene = this.sceneState(this.stampsNow());
+    const counts = drawScene(this.context, scene, this.ratio);
     this.stats.frameMs = performance.now() - start;
     this.stats.frames++;
     Object.assign(this.stats, counts);
+    sceneNotes(scene, counts.outside).forEach((text, k) => {
+      const line = this.parts.note.children[k];
+      if (line.textContent !== text) line.textContent = text;
+    });
     this.drawOverlay();
     if (this.hovered >= 0 && !this.moving) this.showTooltip();
   }
