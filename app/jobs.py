@@ -93,6 +93,7 @@ class Worker:
             job.state = CANCELLED
             if job is self._current and self._process is not None:
                 self._process.kill()
+                self._process = None  # the next job starts a fresh one
 
     def warm_up(self) -> None:
         """Starts the process, so that the first job does not wait for its imports."""
@@ -146,8 +147,8 @@ class Worker:
                     return
         except (OSError, ValueError):
             pass  # the pipe broke: the process has ended, said below
+        process.wait()
         if not job.over:
-            process.wait()
             job.error = (
                 f"the computing process ended with code {process.returncode} (out of memory?); try fewer samples"
             )

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fssd_core.data import ImageSet, list_data
+from fssd_core.models import list_models
 
 NOISE_TITLE = "noise behind F*"
 
 
 def title_of(ref: str) -> str:
-    """A registered set's own name, 'noise behind F*' for the noise group, a file's name without its folder."""
+    """A registered name itself, 'noise behind F*' for the noise group, a file's path below the data root or its name.
+
+    An upload's name is followed by the first letters of its content's hash, so that two files keep two names.
+    """
     if ref == "noise":
         return NOISE_TITLE
-    return Path(ref).name
+    if ref in {d.name for d in list_data()} or ref in {m.name for m in list_models()}:
+        return ref
+    path, root = Path(ref), os.environ.get("FSSD_DATA_ROOT")
+    if root and path.is_relative_to(Path(root).resolve()):
+        return path.relative_to(Path(root).resolve()).as_posix()
+    return path.name if path.is_dir() else f"{path.name} ({path.parent.name[:6]})"
 
 
 def described(ref: str) -> str:

@@ -15,7 +15,8 @@ SAMPLES = (200, 500, 1000, 2000, 5000, 10000)
 
 
 def show() -> None:
-    """Draws the sidebar and sets the current study."""
+    """Draws the sidebar and sets the current study; a choice that cannot be used is told on the page itself."""
+    problem: FssdError | None = None
     with st.sidebar:
         model, arch = _model()
         step = _step(model)
@@ -26,23 +27,31 @@ def show() -> None:
             value=2000,
             key="n",
             bind="query-params",
-            format_func=lambda n: f"{n:,}",
             help="Images drawn from each set for the scores, by seed. Sets that have fewer give all they have.",
         )
-        with session.guard():
+        try:
             study = Study(model=model, arch=arch, step=step, ind=ind, ood=tuple(ood), samples=samples)
-            layers = study_layers(study)
-        st.selectbox(
-            "Layer",
-            layers,
-            index=len(layers) - 1,
-            key="layer",
-            bind="query-params",
-            help="Whose features the pictures show. Early layers carry low-level statistics, deep ones meaning.",
-        )
-        session.set_study(study)
-        _own_files(study)
+            _layer(study)
+            session.set_study(study)
+        except FssdError as error:
+            problem = error
+        _own_files()
         st.caption(f":material/memory: {session.device_line()}")
+    if problem is not None:
+        with session.guard():
+            raise problem
+
+
+def _layer(study: Study) -> None:
+    layers = study_layers(study)
+    st.selectbox(
+        "Layer",
+        layers,
+        index=len(layers) - 1,
+        key="layer",
+        bind="query-params",
+        help="Whose features the pictures show. Early layers carry low-level statistics, deep ones meaning.",
+    )
 
 
 def _model() -> tuple[str, str | None]:
@@ -53,7 +62,7 @@ def _model() -> tuple[str, str | None]:
         [*registered, *own],
         key="model",
         bind="query-params",
-        format_func=lambda ref: ref if ref in registered else title_of(ref),
+        format_func=title_of,
         help="A registered network, or weights of your own: upload them below or start with --data-root.",
     )
     arch = None
@@ -76,22 +85,19 @@ def _step(model: str) -> int | None:
     entry = _entry(model)
     if entry is None or len(entry.steps) < 2:
         return None
-    return int(
+    step = int(
         st.selectbox(
-            "Checkpoint",
+            "Checkpoint (training step)",
             entry.steps,
             index=len(entry.steps) - 1,
             key="step",
             bind="query-params",
-            format_func=lambda s: _step_words(entry, s),
             help="Training steps at which the weights were kept; step 0 is the untrained network, the baseline.",
         )
     )
-
-
-def _step_words(entry: ModelEntry, step: int) -> str:
-    accuracy = entry.accuracy.get(step)
-    return f"step {step:,}" + ("" if accuracy is None else f" · test accuracy {accuracy:.1%}")
+    if step in entry.accuracy:
+        st.caption(f"Epoch {entry.epochs.get(step, 0):.2g}, test accuracy {entry.accuracy[step]:.1%}")
+    return step
 
 
 def _data() -> tuple[str, list[str]]:
@@ -120,7 +126,7 @@ def _data() -> tuple[str, list[str]]:
     return str(ind), list(ood)
 
 
-def _own_files(study: Study) -> None:
+def _own_files() -> None:
     with st.expander("Your own files", icon=":material/upload_file:"):
         data = st.file_uploader(
             "Images: one .npz, or several image files",
@@ -139,10 +145,10 @@ def _own_files(study: Study) -> None:
             with _message():
                 session.keep_upload(weights.name, weights.getvalue(), "model")
                 _once(f"model:{weights.file_id}", f"{weights.name} is now offered under Model.")
-        _download(study)
+        _download()
 
 
-def _download(study: Study) -> None:
+def _download() -> None:
     """Fetches a public set with torchvision; offline it fails with the reason and where to put the files by hand."""
     entries = {d.name: d for d in list_data() if d.kind == "download"}
     ref = st.selectbox(
@@ -159,7 +165,7 @@ def _download(study: Study) -> None:
     st.caption(f"{entry.count:,} images. Source: {entry.source}. Licence: {entry.licence}.")
     if st.button("Download", icon=":material/download:") or st.session_state.get("_fetching") == ref:
         st.session_state["_fetching"] = ref
-        job = session.run_job(f"Download of {ref}", "download", study, {"data": ref})
+        job = session.run_job(f"Download of {ref}", "download", Study(), {"data": ref})
         if job.state == "done":
             del st.session_state["_fetching"]
             own: list[str] = st.session_state.setdefault("_own_data", [])

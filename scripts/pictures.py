@@ -89,7 +89,7 @@ def main() -> None:
             wait_until_up()
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
             still(browser, "features", "/", width=1440, height=1080)
-            still(browser, "features-dark", "/?view=umap&layer=fc1", width=1440, height=1080, dark=True)
+            still(browser, "features-dark", "/?view=UMAP&layer=fc1", width=1440, height=1080, dark=True)
             still(browser, "tuning", "/tuning", width=1440, height=1250)
             still(browser, "tuning-narrow", "/tuning", width=390, height=1800)
             film(browser)

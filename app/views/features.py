@@ -117,6 +117,7 @@ def _headline(rows: list[GroupSummary], shown: Projection) -> None:
         st.warning(f"The theory does not hold here for: {words}.", icon=":material/report:")
 
 
+@st.fragment
 def _picture(study: Study, shown: Projection) -> None:
     with session.guard():
         images = projection_images(study, root=session.data_root())

@@ -116,7 +116,7 @@ def truncated(path: Path, source: Path) -> str:
 
 
 BAD_DATA = {
-    "damaged": (lambda p: truncated(p, assets_root() / "data" / "mnist.npz"), "damaged"),
+    "damaged": (lambda p: truncated(p, assets_root() / "data" / "mnist.npz"), "not a whole .npz"),
     "no images": (lambda p: save_npz(p, pictures=np.zeros((5, 28, 28), np.uint8)), "images"),
     "float": (lambda p: save_npz(p, images=np.zeros((5, 28, 28), np.float32)), "uint8"),
     "empty": (lambda p: save_npz(p, images=np.zeros((0, 28, 28), np.uint8)), "0 images"),
@@ -131,8 +131,8 @@ BAD_DATA = {
 @pytest.mark.parametrize("case", BAD_DATA)
 def test_bad_data_is_one_clear_message_and_the_app_goes_on(home, case):
     make, words = BAD_DATA[case]
-    path = make(home / "bad.npz")
-    app = start(ood=path)
+    make(home / "bad.npz")
+    app = start(ood="bad.npz")
     assert words in errors(app) or words.capitalize() in errors(app), errors(app)
     app.sidebar.multiselect(key="ood").set_value(["mnist"]).run()
     assert errors(app) == ""
@@ -164,7 +164,7 @@ def plain_weights(path: Path) -> str:
 
 
 BAD_WEIGHTS = {
-    "damaged": (lambda p: truncated(p, LAST), "", "damaged"),
+    "damaged": (lambda p: truncated(p, LAST), "", "not a whole .safetensors"),
     "wrong architecture": (plain_weights, "mlp", "mlp"),
     "unknown architecture": (plain_weights, "", "arch"),
     "NaN": (nan_weights, "lenet", "NaN"),
@@ -174,8 +174,8 @@ BAD_WEIGHTS = {
 @pytest.mark.parametrize("case", BAD_WEIGHTS)
 def test_bad_weights_are_one_clear_message_and_the_app_goes_on(home, case):
     make, arch, words = BAD_WEIGHTS[case]
-    path = make(home / "weights.safetensors")
-    app = start(model=path)
+    make(home / "weights.safetensors")
+    app = start(model="weights.safetensors")
     if arch:
         app.sidebar.selectbox(key="arch").set_value(arch).run()
     for _ in range(300):
@@ -183,23 +183,24 @@ def test_bad_weights_are_one_clear_message_and_the_app_goes_on(home, case):
             break
         app.run()
     assert words.lower() in errors(app).lower(), errors(app)
+    assert not app.sidebar.error, "the message belongs on the page: a narrow screen hides the sidebar"
     app.sidebar.selectbox(key="model").set_value("demo/lenet").run()
     assert errors(app) == ""
 
 
 def test_own_weights_give_the_same_pictures_as_the_demos(home):
-    path = plain_weights(home / "mine.safetensors")
-    app = start(model=path)
+    plain_weights(home / "mine.safetensors")
+    app = start(model="mine.safetensors")
     app.sidebar.selectbox(key="arch").set_value("lenet").run()
     assert errors(app) == ""
 
 
 def test_grey_images_for_a_colour_network_are_converted_with_a_note_or_refused(home):
-    colour = save_npz(
+    save_npz(
         home / "colour.npz",
         images=np.zeros((40, 32, 32, 3), np.uint8) + np.arange(40, dtype=np.uint8)[:, None, None, None],
     )
-    app = start(ood=colour)
+    app = start(ood="colour.npz")
     for _ in range(300):
         if errors(app) or components(app):
             break
