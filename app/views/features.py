@@ -43,7 +43,7 @@ def show() -> None:
         return
     rows = summarise(shown)
     _headline(rows, shown)
-    picture, beside = st.columns([1.9, 1], gap="medium")
+    picture, beside = st.columns([2.3, 1], gap="medium")
     with picture:
         _picture(study, shown)
     with beside:
@@ -161,8 +161,7 @@ def _table(rows: list[GroupSummary]) -> None:
                 "group": title_of(r.name),
                 "mean": r.mean,
                 "÷ ind": r.ratio,
-                "AUROC": r.auroc,
-                "in words": "the reference" if r.auroc is None else verdict(r.auroc),
+                "AUROC": "–" if r.auroc is None else f"{r.auroc:.4f}",
             }
             for r in rows
         ],
@@ -172,8 +171,8 @@ def _table(rows: list[GroupSummary]) -> None:
             "÷ ind": st.column_config.NumberColumn(
                 format="%.2f", help="Over the ind mean; below 1: nearer to F* than ind"
             ),
-            "AUROC": st.column_config.NumberColumn(
-                format="%.4f", help="Of this layer's distance alone, on the drawn points; ind positive"
+            "AUROC": st.column_config.TextColumn(
+                help="Of this layer's distance alone, on the drawn points; ind positive, below 0.5 is inverted"
             ),
         },
     )
