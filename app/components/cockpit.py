@@ -106,8 +106,8 @@ def cockpit(
     config = configuration(blocks, start, ready, key=key, ind_name=ind_name, tested=tested, unit=unit, margin=margin)
     with st.container(gap=None):
         _cockpit(key=key, data=config, on_setting_change=on_change or _nothing)
-        for block in blocks:
-            _carrier(key=f"{key}:scores:{block.name}", data=block.payload())
+        for number, block in enumerate(blocks):
+            _carrier(key=f"{key}:scores:{number}", data=block.payload())
     return setting_of(blocks, start, ready, _returned(key))
 
 
@@ -164,6 +164,8 @@ def start_of(
     if chosen is not None and chosen not in names:
         raise InputError(f"ood set {chosen!r} is not among {', '.join(names)}; choose one of them, or None for all")
     normal = weights.normalised()
+    if threshold is not None:
+        threshold /= max(map(abs, weights.alpha), default=0.0) or 1.0  # the score is scaled as alpha is
     start = {
         "alpha": list(normal.alpha),
         "name": normal.rule,
@@ -184,7 +186,7 @@ def settled_start(
 
     So a caller may pass the returned setting in again, and nothing is sent for it.
     """
-    if last is None:
+    if last is None or returned is None:  # nothing on the page yet that could be kept
         return given
     start: dict[str, Any] = last["start"]
     if given["id"] == last["given"]["id"]:
@@ -197,6 +199,8 @@ def settled_start(
         "alpha": [a / top for a in returned["alpha"]],
         "threshold": returned["threshold"] / top,
     }
+    if given["threshold"] is None and returned["hold"] == "tpr":
+        page["threshold"] = None  # the caller says the same: the threshold follows the TPR
     echoed = all(given[name] == last["given"][name] or _equal(given[name], page[name]) for name in page)
     return start if echoed else given
 
@@ -204,7 +208,8 @@ def settled_start(
 def _equal(given: Any, page: Any) -> bool:
     if isinstance(given, list):
         return all(abs(a - b) < 1e-9 for a, b in zip(given, page, strict=True))
-    return bool(given == page or (isinstance(given, float) and abs(given - page) <= 1e-9 * abs(page)))
+    close = isinstance(given, float) and isinstance(page, float) and abs(given - page) <= 1e-9 * abs(page)
+    return bool(given == page or close)
 
 
 def configuration(

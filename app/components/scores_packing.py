@@ -82,7 +82,7 @@ def pack(name: str, scores: LayerScores | Knots) -> Block:
 
 
 def columns_at(block: Block, epsilon: float) -> npt.NDArray[np.float64]:
-    """(N, K) distances at any epsilon within the knots: as computed at a knot, else PCHIP between them, as the page does.
+    """(N, K) distances at any epsilon within the knots: as computed at a knot, else by PCHIP, as the page does.
 
     Raises:
         InputError: epsilon outside the knots.
@@ -92,7 +92,7 @@ def columns_at(block: Block, epsilon: float) -> npt.NDArray[np.float64]:
     if not block.knots[0] <= epsilon <= block.knots[-1]:
         raise InputError(f"epsilon {epsilon:g} is outside {block.knots[0]:g} to {block.knots[-1]:g}; choose one within")
     values = PchipInterpolator(block.knots, block.values.astype(np.float64), axis=0)(epsilon)
-    return np.asarray(values.T)
+    return np.asarray(values.T, dtype=np.float64)
 
 
 def scores_at(block: Block, weights: Weights, epsilon: float) -> npt.NDArray[np.float64]:

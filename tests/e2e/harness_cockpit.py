@@ -1,7 +1,7 @@
-"""A page with nothing but the cockpit, on scores drawn from a seed: `streamlit run harness_cockpit.py -- [case]`.
+"""A page with nothing but the cockpit, on scores drawn from a seed; `?case=...` in the address says which.
 
-Cases: 'plain' (one ood set), 'sets' (three sets, seven epsilons), 'large' (10,000 + 10,000 images, 5 layers), 'ties' (few
-distinct scores), 'odd' (NaN scores, an empty set, a constant layer).
+Cases: 'plain' (one ood set), 'sets' (three sets, seven epsilons), 'large' (10,000 + 10,000 images, 5 layers), 'ties'
+(few distinct scores), 'odd' (NaN scores, an empty set, a constant layer).
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def presets(layers: tuple[str, ...]) -> dict[str, Weights]:
 
 def main() -> None:
     st.set_page_config(layout="wide")
-    ind, oods, layers = case(sys.argv[1] if len(sys.argv) > 1 else "plain")
+    ind, oods, layers = case(st.query_params.get("case", "plain"))
     setting = cockpit(
         ind,
         oods,
@@ -98,9 +98,15 @@ def main() -> None:
     )
     runs = st.session_state["runs"] = st.session_state.get("runs", 0) + 1
     told = {
-        **{"alpha": setting.weights.alpha, "rule": setting.weights.rule, "labels": setting.weights.labels},
-        **{"epsilon": setting.epsilon, "threshold": setting.threshold, "tpr": setting.tpr},
-        **{"hold": setting.hold, "ood": setting.ood, "runs": runs},
+        "alpha": setting.weights.alpha,
+        "rule": setting.weights.rule,
+        "labels": setting.weights.labels,
+        "epsilon": setting.epsilon,
+        "threshold": setting.threshold,
+        "tpr": setting.tpr,
+        "hold": setting.hold,
+        "ood": setting.ood,
+        "runs": runs,
     }
     st.code(json.dumps(told))
 

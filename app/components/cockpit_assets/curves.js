@@ -10,11 +10,11 @@ const LABELS = {
   ood: { x: ["recall: share of ood rejected", "recall (ood rejected)"], y: ["precision: ood among the rejected", "precision"] },
 };
 
-/** x and y of one step of the curve, by kind: 'roc', 'ind' (PR with ind positive) or 'ood'. */
+/** x and y at given counts, by kind: 'roc', 'ind' (PR with ind positive) or 'ood'. Two functions, so a walk makes no garbage. */
 const AT = {
-  roc: (tp, fp, n, m) => [fp / m, tp / n],
-  ind: (tp, fp, n) => [tp / n, tp + fp ? tp / (tp + fp) : 1],
-  ood: (tp, fp, n, m) => [(m - fp) / m, m - fp + n - tp ? (m - fp) / (m - fp + n - tp) : 1],
+  roc: { x: (tp, fp, n, m) => fp / m, y: (tp, fp, n) => tp / n },
+  ind: { x: (tp, fp, n) => tp / n, y: (tp, fp) => (tp + fp ? tp / (tp + fp) : 1) },
+  ood: { x: (tp, fp, n, m) => (m - fp) / m, y: (tp, fp, n, m) => (m - fp + n - tp ? (m - fp) / (m - fp + n - tp) : 1) },
 };
 
 class CurvePanel {
@@ -51,9 +51,13 @@ class CurvePanel {
     let best = Infinity;
     let step = 0;
     for (let s = 0; s < curve.length; s++) {
-      const [x, y] = at(curve.tp[s], curve.fp[s], metrics.indCount, metrics.oodCount);
-      const distance = (this.plot.x(x) - px) ** 2 + (this.plot.y(y) - py) ** 2;
-      if (distance < best) [best, step] = [distance, s];
+      const dx = this.plot.x(at.x(curve.tp[s], curve.fp[s], metrics.indCount, metrics.oodCount)) - px;
+      const dy = this.plot.y(at.y(curve.tp[s], curve.fp[s], metrics.indCount, metrics.oodCount)) - py;
+      const distance = dx * dx + dy * dy;
+      if (distance < best) {
+        best = distance;
+        step = s;
+      }
     }
     this.cockpit.setThreshold(curve.thresholds[step]);
   }
@@ -92,19 +96,20 @@ class CurvePanel {
     const steps = this.kind !== "roc"; // average precision is a sum of steps, AUROC of trapezia
     const backward = this.kind === "ood";
     c.beginPath();
-    let [lastX, lastY] = [NaN, NaN];
+    let lastX = NaN;
+    let lastY = NaN;
     for (let i = 0; i < curve.length; i++) {
       const s = backward ? curve.length - 1 - i : i;
-      const [u, v] = at(curve.tp[s], curve.fp[s], metrics.indCount, metrics.oodCount);
-      const x = plot.x(u);
-      const y = plot.y(v);
+      const x = plot.x(at.x(curve.tp[s], curve.fp[s], metrics.indCount, metrics.oodCount));
+      const y = plot.y(at.y(curve.tp[s], curve.fp[s], metrics.indCount, metrics.oodCount));
       if (i === 0) c.moveTo(x, y);
       else if (Math.abs(x - lastX) + Math.abs(y - lastY) < 0.5 && i < curve.length - 1) continue;
       else {
         if (steps) c.lineTo(lastX, y);
         c.lineTo(x, y);
       }
-      [lastX, lastY] = [x, y];
+      lastX = x;
+      lastY = y;
     }
     c.strokeStyle = look.oodAt(model.colourIndex);
     c.lineWidth = 2.25;
@@ -116,9 +121,10 @@ class CurvePanel {
     handle.hidden = !model.defined;
     if (!model.defined) return;
     const { tp, fp } = model.confusion;
-    const [u, v] = AT[this.kind](tp, fp, model.metrics.indCount, model.metrics.oodCount);
+    const { indCount, oodCount } = model.metrics;
     const { area, context: c } = plot;
-    const [px, py] = [plot.x(u), plot.y(v)];
+    const px = plot.x(AT[this.kind].x(tp, fp, indCount, oodCount));
+    const py = plot.y(AT[this.kind].y(tp, fp, indCount, oodCount));
     const x = Math.max(area.x, Math.min(area.x + area.w, px));
     const y = Math.max(area.y, Math.min(area.y + area.h, py));
     handle.classList.toggle("outside", Math.abs(x - px) + Math.abs(y - py) > 0.5);
@@ -141,19 +147,36 @@ export class RocPanel extends CurvePanel {
   constructor(cockpit) {
     super(cockpit, "ROC curve");
     this.kind = "roc";
-    this.zoomed = false;
+    this.side = 1; // of the corner that is drawn: chosen when the button is pressed, kept through every update
     this.zoom = h("button", { type: "button", class: "small", "aria-pressed": "false", onclick: () => this.#toggle() }, "Zoom to corner");
     this.tools.append(this.zoom);
   }
 
   #toggle() {
-    this.zoomed = !this.zoomed;
-    setAttribute(this.zoom, "aria-pressed", this.zoomed);
+    this.side = this.side < 1 ? 1 : this.#fitting();
+    setAttribute(this.zoom, "aria-pressed", String(this.side < 1));
     this.cockpit.redraw();
   }
 
+  /** The smallest round corner that holds the bend of the curve, where FPR = 1 - TPR. */
+  #fitting() {
+    const { curve, metrics } = this.cockpit.model;
+    let step = 0;
+    while (step < curve.length - 1 && curve.fp[step] / metrics.oodCount < 1 - curve.tp[step] / metrics.indCount) step++;
+    const bend = Math.max(curve.fp[step] / metrics.oodCount, 1 - curve.tp[step] / metrics.indCount);
+    return [0.02, 0.05, 0.1, 0.2].find((side) => bend <= side / 2) ?? 0.5;
+  }
+
   domain() {
-    return this.zoomed ? { x0: 0, x1: 0.2, y0: 0.8, y1: 1 } : { x0: 0, x1: 1, y0: 0, y1: 1 };
+    return { x0: 0, x1: this.side, y0: 1 - this.side, y1: 1 };
+  }
+
+  /** Whether nothing of the curve lies in the drawn corner. */
+  #isOutside({ curve, metrics }) {
+    for (let s = 0; s < curve.length && curve.fp[s] <= this.side * metrics.oodCount; s++) {
+      if (curve.tp[s] >= (1 - this.side) * metrics.indCount) return false;
+    }
+    return true;
   }
 
   chance(c, model, look) {
@@ -162,7 +185,9 @@ export class RocPanel extends CurvePanel {
 
   words(model) {
     setText(this.title, `ROC · AUROC ${share(model.metrics.auroc)}`);
-    setText(this.note, `Dashed diagonal: chance. Point: ${model.rates}.`);
+    const outside = this.side < 1 && model.defined && this.#isOutside(model);
+    const zoomed = this.side < 1 ? "Zoomed to the upper left corner." : "Dashed diagonal: chance.";
+    setText(this.note, outside ? "The curve does not pass through this corner; press the button again to see all of it." : `${zoomed} Point: ${model.rates}.`);
   }
 }
 
@@ -171,9 +196,13 @@ export class PrPanel extends CurvePanel {
     super(cockpit, "precision-recall curve");
     this.kind = "ind";
     this.sides = ["ind", "ood"].map((kind) =>
-      h("button", { type: "button", class: "small", "aria-pressed": String(kind === "ind"), onclick: () => this.#side(kind) }, `${kind} positive`),
+      h(
+        "button",
+        { type: "button", class: "small", "aria-label": `${kind} positive`, "aria-pressed": String(kind === "ind"), onclick: () => this.#side(kind) },
+        kind,
+      ),
     );
-    this.tools.append(h("div", { class: "segmented", role: "group", "aria-label": "Positive class of the precision-recall curve" }, ...this.sides));
+    this.tools.append(h("span", { class: "hint", "aria-hidden": "true" }, "positive"), h("div", { class: "segmented", role: "group", "aria-label": "Positive class of the precision-recall curve" }, ...this.sides));
   }
 
   #side(kind) {
@@ -199,7 +228,7 @@ export class PrPanel extends CurvePanel {
   words(model) {
     const { metrics } = model;
     const isInd = this.kind === "ind";
-    setText(this.title, `Precision–recall · AUPR-${isInd ? "IN" : "OUT"} ${share(isInd ? metrics.auprIn : metrics.auprOut)}`);
+    setText(this.title, `PR · AUPR-${isInd ? "IN" : "OUT"} ${share(isInd ? metrics.auprIn : metrics.auprOut)}`);
     const ratio = `${count(metrics.indCount)} : ${count(metrics.oodCount)}`;
     setText(this.note, `AUPR depends on the ratio ind : ood = ${ratio}; chance (dashed) is ${share(this.#chanceOf(metrics), 3)} here.`);
   }

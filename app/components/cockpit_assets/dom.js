@@ -67,9 +67,8 @@ export function short(value, significant = 3) {
 
 /** Round steps over [low, high], about `wanted` of them: {values, digits}. */
 export function ticks(low, high, wanted) {
-  const raw = (high - low) / Math.max(1, wanted);
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999);
+  const power = 10 ** Math.floor(Math.log10((high - low) / Math.max(1, wanted)));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => (high - low) / s <= wanted + 1);
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
   const values = [];

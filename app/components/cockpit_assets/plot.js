@@ -8,6 +8,7 @@ export class Plot {
     this.margins = margins;
     this.domain = { x0: 0, x1: 1, y0: 0, y1: 1 };
     this.width = this.height = 0;
+    this.area = { x: 0, y: 0, w: 1, h: 1 };
   }
 
   /** Fits the canvas to its place on the page, in device pixels. Reads the layout: not for every frame. */
@@ -18,11 +19,8 @@ export class Plot {
     Object.assign(this, { width: clientWidth, height: clientHeight, ratio });
     this.canvas.width = Math.round(clientWidth * ratio);
     this.canvas.height = Math.round(clientHeight * ratio);
-  }
-
-  get area() {
     const { left, right, top, bottom } = this.margins;
-    return { x: left, y: top, w: Math.max(1, this.width - left - right), h: Math.max(1, this.height - top - bottom) };
+    this.area = { x: left, y: top, w: Math.max(1, this.width - left - right), h: Math.max(1, this.height - top - bottom) };
   }
 
   x(value) {

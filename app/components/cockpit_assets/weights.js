@@ -138,5 +138,7 @@ export function activeInWords(state, config) {
   }
   const origin = state.origin ? find(state.origin) : null;
   if (!origin) return "α: by hand.";
+  if (origin === config.start && origin.labels.startsWith("by hand")) return `α: ${origin.labels}.`; // as told before
+  if (origin.name === "manual") return `α: by hand (${labelsInWords(origin.labels)}).`;
   return `α: by hand, starting from ${origin.name} (${labelsInWords(origin.labels)}).`;
 }
