@@ -87,9 +87,11 @@ def _warm_up() -> None:
     """Imports what the first page needs before the server answers, so that the first visitor does not wait for it."""
     for name in ("streamlit", "plotly.graph_objects", "fssd_core.study", "fssd_core.metrics", "PIL.Image"):
         importlib.import_module(name)
-    from app import session
+    from fssd_core.data import list_data
+    from fssd_core.models import list_models
 
-    session.warm_up()
+    list_models()
+    list_data()
 
 
 def _quiet_disconnects() -> None:

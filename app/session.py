@@ -13,9 +13,7 @@ import streamlit as st
 
 from app import theme
 from app.jobs import Job, Worker
-from fssd_core.data import list_data
 from fssd_core.errors import CancelledError, FssdError
-from fssd_core.models import list_models
 from fssd_core.runtime import describe_device, pick_device
 from fssd_core.store import Store, default_root
 from fssd_core.study import Study, open_data, study_layers
@@ -48,12 +46,6 @@ def worker() -> Worker:
 def device_line() -> str:
     """What computes, and its memory."""
     return describe_device(pick_device())
-
-
-def warm_up() -> None:
-    """Loads the demo's lists before the first visitor comes."""
-    list_models()
-    list_data()
 
 
 @contextmanager
