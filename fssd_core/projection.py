@@ -44,7 +44,7 @@ class _Scene:
     """What every view draws from.
 
     Attributes:
-        offsets: (M, D), divided by the largest distance.
+        offsets: (M, D), divided by a power of two.
         distance: (M,) float64, in the features' unit.
         ind: (M,) true for ind points.
         labels: (M,) int16.
@@ -123,10 +123,10 @@ def project(
         progress(done, total, f"percent of the projection ({what})")
 
     percent(0, 100, "distances")
-    distance = Offsets(points, origin).distances()
+    offsets = Offsets(points, origin, scale=_unit(points, origin))
+    distance = offsets.distances * offsets.scale
     if distance.max() > np.finfo(np.float32).max:
         raise InputError(f"distances to F* in {layer} exceed float32; divide the features and F* by a constant")
-    offsets = Offsets(points, origin, scale=float(distance.max()))
     scene = _Scene(offsets, distance, ind_mask(groups), classes, layer, seed, n_neighbors, min_dist, spoke_order)
     xy, centre, notes = draw(scene, _part(percent, 5, 85))
     percent(85, 100, "faithfulness")
@@ -227,6 +227,12 @@ def _part(progress: Progress, low: int, high: int) -> Progress:
     return told
 
 
+def _unit(features: npt.NDArray[np.float32], fss: npt.NDArray[np.float32]) -> float:
+    """A power of two near the largest value, so that dividing by it is exact and squares stay within float32."""
+    largest = max(abs(float(v)) for v in (features.min(), features.max(), fss.min(), fss.max()))
+    return float(2.0 ** np.ceil(np.log2(largest)))
+
+
 def _or(value: float | None, default: float) -> float:
     return default if value is None else value
 
@@ -240,14 +246,19 @@ def _check_umap(n_neighbors: int | None, min_dist: float | None) -> None:
 
 def _check(features: FloatArray, fss: FloatArray, labels: IntArray, groups: Sequence[PointGroup], layer: str) -> None:
     """Refuse what does not fit together or cannot be drawn."""
-    if features.ndim != 2 or fss.shape != features.shape[1:] or labels.shape != features.shape[:1]:
+    if (
+        features.ndim != 2
+        or 0 in features.shape[1:]
+        or fss.shape != features.shape[1:]
+        or labels.shape != features.shape[:1]
+    ):
         raise InputError(
             f"features {features.shape}, F* {fss.shape} and labels {labels.shape} do not fit; "
-            "give (M, D), (D,) and (M,)"
+            "give (M, D), (D,) and (M,), D at least 1"
         )
     if len(features) < 3:
         raise InputError(f"{len(features)} points of {layer} were given; a drawing needs at least 3")
-    if not (np.isfinite(fss).all() and np.isfinite(features).all()):
+    if not np.isfinite([features.min(), features.max(), fss.min(), fss.max()]).all():
         bad = int((~np.isfinite(features).all(axis=1)).sum())
         where = f"{bad} of {len(features)} feature vectors" if bad else "F*"
         raise InputError(f"{where} of {layer} hold NaN or infinity; check the model's weights and the images")

@@ -36,9 +36,9 @@ def class_directions(offsets: Offsets, labels: IntArray, classes: Sequence[int])
     """
     rows = np.flatnonzero(np.isin(labels, classes))
     member = (labels[rows, None] == np.asarray(classes)).astype(np.float64)  # (n, C)
-    left = np.zeros((len(offsets), len(classes)))
+    left = np.zeros((len(offsets), len(classes)), dtype=np.float32)
     left[rows] = member / member.sum(0)
-    means = offsets.transposed_times(torch.from_numpy(left)).numpy().T  # (C, D)
+    means = offsets.transposed_times(torch.from_numpy(left)).numpy().astype(np.float64).T  # (C, D)
     centred = means - means.mean(0)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     return np.asarray(np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-9 * length.max()))
@@ -52,8 +52,8 @@ def spoke_angles(offsets: Offsets, directions: FloatArray, spokes: FloatArray) -
         directions: (C, D) unit vectors of the classes.
         spokes: (C,) angle of each class.
     """
-    along = offsets.times(torch.from_numpy(np.asarray(directions.T, dtype=np.float64))).numpy()  # (M, C)
-    length = offsets.distances()[:, None]
+    along = offsets.times(torch.from_numpy(directions.T.astype(np.float32))).numpy().astype(np.float64)  # (M, C)
+    length = offsets.distances[:, None]
     cosine = np.divide(along, length, out=np.zeros_like(along), where=length > 0)
     weight = np.exp((cosine - cosine.max(1, keepdims=True)) / TEMPERATURE)
     return np.asarray(np.arctan2(weight @ np.sin(spokes), weight @ np.cos(spokes)))

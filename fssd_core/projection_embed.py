@@ -74,6 +74,7 @@ class Offsets:
             out += piece.to(left.dtype).T @ left[rows]
         return out
 
+    @cached_property
     def distances(self) -> npt.NDArray[np.float64]:
         """(M,) norms of the offsets, summed in float64."""
         norms = [torch.linalg.vector_norm(piece, dim=1, dtype=torch.float64) for _, piece in self.pieces()]
@@ -104,7 +105,7 @@ def principal(
     coordinates = torch.nn.functional.pad(coordinates, (0, count - coordinates.shape[1]))
     largest = coordinates.gather(0, coordinates.abs().argmax(0, keepdim=True))  # (1, k)
     coordinates = torch.where(largest < 0, -coordinates, coordinates)
-    energy = float(np.square(offsets.distances()).sum())
+    energy = float(np.square(offsets.distances).sum())
     share = coordinates.double().square().sum(0).numpy() / (energy or 1.0)
     return coordinates.float().numpy(), share
 
@@ -181,7 +182,9 @@ def umap_layout(
     """
     progress(0, EPOCHS, "loading umap")
     try:
-        import umap
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ImportWarning)  # tensorflow is missing: its ParametricUMAP is not used
+            import umap
         from numba import get_num_threads, set_num_threads
     except ImportError as error:
         raise InputError(

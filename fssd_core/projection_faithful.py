@@ -142,7 +142,8 @@ def _about_group(name: str, faithful: Faithfulness) -> str:
     true, drawn = faithful.auroc_true[name], faithful.auroc_drawn[name]
     if (true - 0.5) * (drawn - 0.5) < 0:
         near, far = ("nearer to", "farther away") if drawn > 0.5 else ("farther from", "nearer")
-        said = f"{name} is drawn {near} F* than ind, but truly lies {far}"
+        truly = far if abs(true - 0.5) >= 0.05 else "about as far"
+        said = f"{name} is drawn {near} F* than ind, but truly lies {truly}"
     elif abs(true - drawn) > GAP:
         said = f"{name} looks {'nearer to' if drawn > true else 'farther from'} F*, against ind, than it truly is"
     else:
