@@ -321,6 +321,7 @@ def test_what_cannot_be_drawn_is_a_clear_error():
 
 
 def test_the_script_is_one_offline_module():
+    pytest.importorskip("streamlit")
     from app.components.scatter import read_script
 
     for folder in (ASSETS, ASSETS / "atlas"):

@@ -75,6 +75,18 @@ def test_a_sample_of_the_shipped_projections_is_what_the_code_computes(shipped, 
     assert [g.name for g in found.groups] == [g.name for g in fresh.groups]
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_shipped_umap_is_as_faithful_as_a_fresh_one(shipped, tmp_path, number):
+    pytest.importorskip("umap")
+    study, _, view = list(demo_projections())[number]
+    assert "umap" in view
+    found = stored_projection(study, "logits", view, store=shipped)
+    fresh = features_projection(study, "logits", view, store=Store(tmp_path / "fresh"))
+    np.testing.assert_allclose(found.distance, fresh.distance, rtol=1e-4)  # its layout may differ between processors
+    assert found.faithfulness.rho == pytest.approx(fresh.faithfulness.rho, abs=0.1)
+    assert found.faithfulness.trustworthiness == pytest.approx(fresh.faithfulness.trustworthiness, abs=0.05)
+
+
 def test_the_store_stays_small():
     size = sum(p.stat().st_size for p in Path(assets_root() / "store").rglob("*") if p.is_file())
     assert size <= 6_000_000

@@ -45,7 +45,8 @@ def test_weights_of_other_layers_are_refused(layers):
         e.combine(LayerScores(np.ones((2, 2)), ("a", "b")), e.uniform(layers))
 
 
-alphas = st.lists(st.floats(-3, 3, allow_nan=False), min_size=4, max_size=4)
+# no denormal numbers: multiplied by a distance they keep too few bits for any law
+alphas = st.lists(st.just(0.0) | st.floats(1e-9, 3) | st.floats(-3, -1e-9), min_size=4, max_size=4)
 
 
 @given(alphas, st.floats(1e-3, 1e3))
