@@ -91,8 +91,9 @@ def columns_at(block: Block, epsilon: float) -> npt.NDArray[np.float64]:
         return block.values[block.knots.index(epsilon)].T.astype(np.float64)
     if not block.knots[0] <= epsilon <= block.knots[-1]:
         raise InputError(f"epsilon {epsilon:g} is outside {block.knots[0]:g} to {block.knots[-1]:g}; choose one within")
-    values = PchipInterpolator(block.knots, block.values.astype(np.float64), axis=0)(epsilon)
-    return np.asarray(values.T, dtype=np.float64)
+    curves = PchipInterpolator(block.knots, block.values.astype(np.float64), axis=0)
+    columns: npt.NDArray[np.float64] = curves(epsilon).T
+    return columns
 
 
 def scores_at(block: Block, weights: Weights, epsilon: float) -> npt.NDArray[np.float64]:

@@ -98,12 +98,16 @@ class CurvePanel {
     c.beginPath();
     let lastX = NaN;
     let lastY = NaN;
-    for (let i = 0; i < curve.length; i++) {
-      const s = backward ? curve.length - 1 - i : i;
-      const x = plot.x(at.x(curve.tp[s], curve.fp[s], metrics.indCount, metrics.oodCount));
-      const y = plot.y(at.y(curve.tp[s], curve.fp[s], metrics.indCount, metrics.oodCount));
+    const { tp, fp, length } = curve;
+    const { indCount: n, oodCount: m } = metrics;
+    const [left, bottom] = [plot.x(0), plot.y(0)]; // the scales, taken out of a walk over all distinct scores
+    const [right, up] = [plot.x(1) - left, plot.y(1) - bottom];
+    for (let i = 0; i < length; i++) {
+      const s = backward ? length - 1 - i : i;
+      const x = left + right * at.x(tp[s], fp[s], n, m);
+      const y = bottom + up * at.y(tp[s], fp[s], n, m);
       if (i === 0) c.moveTo(x, y);
-      else if (Math.abs(x - lastX) + Math.abs(y - lastY) < 0.5 && i < curve.length - 1) continue;
+      else if (Math.abs(x - lastX) + Math.abs(y - lastY) < 0.5 && i < length - 1) continue;
       else {
         if (steps) c.lineTo(lastX, y);
         c.lineTo(x, y);

@@ -85,8 +85,9 @@ export class WeightsPanel {
     const { state, config, layerAurocs } = model;
     config.presets.forEach((preset, i) => setAttribute(this.buttons[i], "aria-pressed", String(preset.name === state.preset)));
     setText(this.active, state.preset ? "" : activeInWords(state, config));
-    setAttribute(this.undo, "disabled", this.cockpit.history.canUndo ? null : "");
-    setAttribute(this.redo, "disabled", this.cockpit.history.canRedo ? null : "");
+    // not `disabled`: a button that disables itself under the focus would swallow the next Ctrl+Z
+    setAttribute(this.undo, "aria-disabled", String(!this.cockpit.history.canUndo));
+    setAttribute(this.redo, "aria-disabled", String(!this.cockpit.history.canRedo));
     const kinds = new Set();
     this.layers.forEach((row, k) => {
       const alpha = state.alpha[k];
