@@ -8,12 +8,14 @@ import streamlit as st
 from app import session
 from app.components.cockpit import Setting, cockpit
 from app.components.scores_packing import columns_at, pack
+from app.figures.transfer import transfer_matrix
 from app.names import title_of
 from fssd_core import ensemble
 from fssd_core.demo import KNOTS
 from fssd_core.errors import InputError
 from fssd_core.metrics import intervals, metrics
 from fssd_core.study import Comparison, Study, compare, layer_scores, stored_sweep, study_layers
+from fssd_core.transfer import in_words, transfer
 from fssd_core.types import LayerScores, Weights
 
 Sweep = dict[float, LayerScores]
@@ -41,6 +43,8 @@ def show() -> None:
     _remember(setting)
     with st.expander("All ood sets under this setting, with 95 % confidence intervals", icon=":material/table:"):
         _intervals(study, sweeps, plain, setting)
+    with st.expander("Do weights fitted on one ood set hold on another?", icon=":material/grid_on:"):
+        _transfer(plain, study.seed)
     if len(knots) < len(KNOTS):
         _offer_sweep(study)
 
@@ -171,6 +175,21 @@ def _intervals(study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparis
         )
     st.dataframe(rows, hide_index=True)
     st.caption("Percentile bootstrap, 300 draws of ind and ood apart. AUPR depends on the ratio ind : ood.")
+
+
+def _transfer(plain: dict[str, Comparison], seed: int) -> None:
+    try:
+        result = transfer({title_of(ref): comparison for ref, comparison in plain.items()}, seed=seed)
+    except InputError as error:
+        st.warning(str(error))
+        return
+    st.markdown(f"**{in_words(result)}** Measured at epsilon 0, on images that no alpha was fitted on.")
+    st.plotly_chart(
+        transfer_matrix(result, mode=session.mode()),
+        key="transfer",
+        config={"displayModeBar": False},
+        alt="AUROC of every rule for alpha on every ood set",
+    )
 
 
 def _offer_sweep(study: Study) -> None:

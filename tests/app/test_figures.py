@@ -39,3 +39,20 @@ def test_means_title_and_units_are_there():
     assert means == [1.0, 0.5, 1.4]
     assert figure.layout.title.text == "True distance to F* in fc1"
     assert "ind median" in figure.layout.xaxis.title.text
+
+
+@pytest.mark.parametrize("mode", theme.MODES)
+def test_the_transfer_matrix_holds_its_numbers_and_frames_the_cells_that_saw_labels(mode):
+    from app.figures.transfer import transfer_matrix
+    from fssd_core.ensemble import uniform
+    from fssd_core.transfer import Transfer
+
+    table = np.array([[0.9, 0.1], [0.99, 0.3]])
+    own = np.array([[False, False], [True, False]])
+    figure = transfer_matrix(
+        Transfer(("uniform", "logistic on a"), ("a", "b"), table, (uniform(("x",)),) * 2, own), mode=mode
+    )
+    assert np.array_equal(figure.data[0].z, table)
+    assert list(figure.data[0].x) == ["a", "b"]
+    assert [(s.x0 + s.x1) / 2 for s in figure.layout.shapes] == [0]
+    assert [(s.y0 + s.y1) / 2 for s in figure.layout.shapes] == [1]
