@@ -100,7 +100,7 @@ def project(
         n_neighbors: of the UMAP views, at least 2; 15 for 'umap' and 30 for 'centred-umap' if None.
         min_dist: of the UMAP views, 0..1; 0.1 and 0.3 if None.
         spoke_order: 'centred-spokes' only: classes round the circle, to keep them in place over checkpoints
-            (notes['spoke_order'] of the last one); by similarity if None.
+            (notes['spoke_order'] of the last one); by similarity if None or where the spokes are k-means clusters.
 
     Returns:
         The projection. Its notes hold 'trust_points' (how many points trustworthiness was measured on), 'remarks'
@@ -173,9 +173,10 @@ def _spokes(scene: _Scene, progress: Progress) -> _Drawn:
     """Singularity-centred, angle from class spokes."""
     radius, labels, offsets = scene.radius(), scene.labels, scene.offsets
     notes: dict[str, Any] = {"classes": "labels"}
+    wanted = scene.spoke_order
     if len(np.unique(labels[scene.ind & (labels >= 0)])) < 3:
         labels = pseudo_classes(offsets.features, offsets.fss, scene.ind, seed=scene.seed)
-        notes["classes"] = "k-means"
+        notes["classes"], wanted = "k-means", None  # an order of other clusters means nothing here
         notes["remarks"] = [
             f"Fewer than 3 classes are labelled, so the spokes are k-means clusters (at most {PSEUDO_CLASSES}) of the "
             "ind directions, found anew for each drawing."
@@ -184,7 +185,7 @@ def _spokes(scene: _Scene, progress: Progress) -> _Drawn:
     labels = np.where(scene.ind, labels, -1)
     classes = [int(c) for c in np.unique(labels) if c >= 0]
     directions = class_directions(offsets, labels, classes)
-    order = spokes_round(scene.spoke_order, classes, directions @ directions.T)
+    order = spokes_round(wanted, classes, directions @ directions.T)
     spokes = {c: 2 * np.pi * place / len(order) for place, c in enumerate(order)}
     progress(2, 3, "angles")
     angle = spoke_angles(offsets, directions, np.array([spokes[c] for c in classes]))

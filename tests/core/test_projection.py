@@ -156,6 +156,7 @@ def test_without_labels_the_spokes_are_clusters_and_the_notes_say_so(real):
     assert "k-means" in p.notes["remarks"][0]
     assert len(p.notes["spokes"]) == 10
     assert (p.labels == -1).all()
+    assert project("centred-spokes", **given, seed=3, spoke_order=[1, 0]).notes["spokes"] == p.notes["spokes"]
     labels = pseudo_classes(given["features"], given["fss"], np.arange(292) < 96, seed=3)
     np.testing.assert_array_equal(project("centred-spokes", **given | {"labels": labels}).xy, p.xy)
 
@@ -191,6 +192,20 @@ def test_circle_order_finds_a_shuffled_ring():
     order = circle_order(np.cos(angle[:, None] - angle))
     steps = np.diff(places[list(order)], append=places[order[0]]) % 30
     assert set(steps.tolist()) in ({1}, {29})
+
+
+def test_circle_order_cannot_be_shortened_by_turning_a_piece_round():
+    places = np.random.default_rng(0).normal(size=(40, 3))
+    cost = np.linalg.norm(places[:, None] - places, axis=2)
+
+    def length(tour):
+        return cost[tour, np.roll(tour, -1)].sum()
+
+    order = np.array(circle_order(1 - cost))
+    assert sorted(order) == list(range(40))
+    for i, j in itertools.combinations(range(1, 41), 2):
+        turned = np.r_[order[:i], order[i:j][::-1], order[j:]]
+        assert length(turned) > length(order) - 1e-9
 
 
 # PCA
