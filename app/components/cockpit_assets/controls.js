@@ -82,8 +82,9 @@ export class EpsilonPanel {
     const place = this.#placeOf(state.epsilon);
     if (Math.abs(Number(this.slider.value) - place) > 0.0006) this.slider.value = place;
     const last = Math.max(1, this.knots.length - 1);
-    setStyle(this.slider, "--low", "0");
-    setStyle(this.slider, "--high", String(place / last));
+    const zero = this.#placeOf(this.#clamped(0)); // filled from no perturbation on, either way
+    setStyle(this.slider, "--low", String(Math.min(zero, place) / last));
+    setStyle(this.slider, "--high", String(Math.max(zero, place) / last));
     setField(this.number, short(state.epsilon, 4));
     setAttribute(this.slider, "aria-valuetext", `${short(state.epsilon, 4)} pixels`);
     const computed = this.knots.includes(state.epsilon);
