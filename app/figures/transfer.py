@@ -30,7 +30,7 @@ def transfer_matrix(result: Transfer, *, mode: theme.Mode) -> go.Figure:
             colorscale=[list(step) for step in STEPS[mode]],
             texttemplate="%{z:.3f}",
             hovertemplate="alpha: %{y}<br>tested on %{x}<br>AUROC %{z:.4f}<extra></extra>",
-            colorbar={"title": "AUROC", "thickness": 12, "tickvals": [0, 0.5, 1]},
+            showscale=False,
             xgap=2,
             ygap=2,
         )
@@ -44,12 +44,12 @@ def transfer_matrix(result: Transfer, *, mode: theme.Mode) -> go.Figure:
                 )  # fmt: skip
     figure.update_layout(
         title={
-            "text": "AUROC of weights fitted on one set and tested on another",
-            "subtitle": {"text": "framed: alpha saw labels of the very set it is tested on; blue good, red inverted"},
+            "text": "AUROC: fitted on one set, tested on another",
+            "subtitle": {"text": "framed: alpha saw labels of that very set"},
             "x": 0,
         },
         xaxis={"title": "tested on", "fixedrange": True},
-        yaxis={"title": "alpha", "autorange": "reversed", "fixedrange": True, "automargin": True},
+        yaxis={"autorange": "reversed", "fixedrange": True, "automargin": True},
         margin={"l": 8, "r": 8, "t": 80, "b": 48},
         height=150 + 42 * len(result.rules),
     )
