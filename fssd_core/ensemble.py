@@ -45,7 +45,8 @@ class Split:
 def combine(scores: LayerScores, weights: Weights) -> npt.NDArray[np.float64]:
     """sum_k alpha_k FSSD_k: (N,), larger = more in-distribution (Algorithm 1, step 3).
 
-    Columns and weights are matched by layer name, so their orders may differ.
+    Columns and weights are matched by layer name, so their orders may differ. The sum runs over the scores' layers in
+    order, as in the page, so that ties stay ties.
 
     Raises:
         InputError: the weights are of other layers.
@@ -56,7 +57,10 @@ def combine(scores: LayerScores, weights: Weights) -> npt.NDArray[np.float64]:
             "take weights made for the same layers"
         )
     alpha = dict(zip(weights.layers, weights.alpha, strict=True))
-    return scores.values.astype(np.float64) @ np.array([alpha[layer] for layer in scores.layers], dtype=np.float64)
+    total = np.zeros(len(scores), dtype=np.float64)
+    for layer, column in zip(scores.layers, scores.values.T, strict=True):
+        total += alpha[layer] * column.astype(np.float64)  # layer by layer, so that equal rows give equal scores
+    return total
 
 
 def uniform(layers: Sequence[str]) -> Weights:

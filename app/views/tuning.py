@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import session
 from app.components.cockpit import Setting, cockpit
-from app.components.scores_packing import columns_at, pack
+from app.components.scores_packing import pack, scores_at
 from app.figures.transfer import transfer_matrix
 from app.names import title_of
 from fssd_core import ensemble
@@ -153,12 +153,11 @@ def _remember(setting: Setting) -> None:
 
 
 def _intervals(study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison], setting: Setting) -> None:
-    alpha = np.array(setting.weights.alpha)
     rows = []
     for ref, comparison in plain.items():
         sides = {study.ind: comparison.split.test_ind, ref: comparison.split.test_ood}
         blocks = [pack(name, {e: s.take(test) for e, s in sweeps[name].items()}) for name, test in sides.items()]
-        ind, ood = (columns_at(block, setting.epsilon) @ alpha for block in blocks)
+        ind, ood = (scores_at(block, setting.weights, setting.epsilon) for block in blocks)
         numbers = metrics(ind, ood)
         spread = intervals(ind, ood, names=["auroc", "fpr95"], samples=300, generator=np.random.default_rng(study.seed))
         rows.append(
