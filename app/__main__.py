@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "server.maxUploadSize": 200,
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "viewer",
+        "global.disableWidgetStateDuplicationWarning": True,  # the film's slider sets the checkpoint's list
         "logger.level": "warning",
         "theme.base": None,
     }

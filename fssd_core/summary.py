@@ -80,9 +80,9 @@ def density(
 def verdict(auroc_value: float) -> str:
     """What a single distance's AUROC means, in plain words."""
     if auroc_value < INVERTED:
-        return "inverted: farther from F* than ind"
+        return "theory fails: farther from F* than ind"
     if auroc_value < UNINFORMATIVE:
-        return "no better than chance"
+        return "theory fails: no better than chance"
     if auroc_value < 0.8:
         return "weakly separated"
     return "well separated" if auroc_value < 0.95 else "nearly all nearer to F* than ind"

@@ -28,7 +28,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 def settle(page: Page, *, quiet: float = 1.2) -> None:
     """Waits until the script has run and the canvas has come to rest."""
     page.wait_for_selector("h1", timeout=60_000)
-    page.wait_for_selector("canvas", timeout=60_000)
+    page.locator("canvas:visible").first.wait_for(timeout=60_000)
     page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
     time.sleep(quiet)
 

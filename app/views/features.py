@@ -11,7 +11,7 @@ from app.names import class_names, title_of
 from fssd_core.models import list_models
 from fssd_core.projection import plain_words
 from fssd_core.study import Study, features_projection, open_data, projection_images, stored_projection
-from fssd_core.summary import GroupSummary, density, summarise, verdict
+from fssd_core.summary import UNINFORMATIVE, GroupSummary, density, summarise, verdict
 from fssd_core.types import Projection
 
 VIEW_NAMES = {
@@ -59,6 +59,7 @@ def _controls(study: Study) -> str:
         format_func=VIEW_NAMES.__getitem__,
         default="centred-spokes",
         required=True,
+        wrap=True,
         key="view",
         bind="query-params",
     )
@@ -94,27 +95,17 @@ def _compute(study: Study, layer: str, view: str) -> Projection | None:
 
 
 def _headline(rows: list[GroupSummary], shown: Projection) -> None:
-    ood = [r for r in rows if r.kind == "ood" and r.auroc is not None]
-    near = [r for r in ood if r.auroc is not None and r.auroc >= 0.8]
-    far = [r for r in ood if r.auroc is not None and r.auroc < 0.55]
-    if near:
-        words = ", ".join(f"**{title_of(r.name)}** at {r.ratio:.2f} (AUROC {r.auroc:.3f})" for r in near)
-        st.markdown(
-            f":material/star: In **{shown.layer}**, with the ind mean distance to F\\* as 1, these ood sets lie nearer "
-            f"to the singularity: {words}."
-        )
-    elif ood:
-        st.markdown(
-            f":material/star: In **{shown.layer}** no chosen ood set is well separated by its distance to F\\*. "
-            "Try a deeper layer, a later checkpoint, or weights on the Tuning page."
-        )
-    if far:
-        words = "; ".join(
-            f"**{title_of(r.name)}** at {r.ratio:.2f} × the ind distance, AUROC {r.auroc:.3f}, {verdict(r.auroc)}"
-            for r in far
-            if r.auroc is not None
-        )
-        st.warning(f"The theory does not hold here for: {words}.", icon=":material/report:")
+    """One line an ood set, whatever it shows, so that the picture below does not move over the checkpoints."""
+    lines = [f"Mean distance to F\\* in **{shown.layer}**, with the ind mean as 1:"]
+    for row in rows:
+        if row.kind == "ood" and row.auroc is not None:
+            words = verdict(row.auroc)
+            colour = "red" if row.auroc < UNINFORMATIVE else "orange" if row.auroc < 0.8 else "green"
+            lines.append(
+                f"- **{title_of(row.name)}** at **{row.ratio:.2f}** · AUROC {row.auroc:.3f} · :{colour}-badge[{words}]"
+            )
+    if len(lines) > 1:
+        st.markdown("\n".join(lines))
 
 
 @st.fragment

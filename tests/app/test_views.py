@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +56,9 @@ def components(app: AppTest) -> list:
 def test_the_first_page_shows_the_demo_at_once(home):
     app = start()
     assert errors(app) == ""
-    assert "photo-patches" in app.markdown[0].value
-    assert any("mnist" in w.value and "does not hold" in w.value for w in app.warning)
+    said = next(m.value for m in app.markdown if "Mean distance to F" in m.value).splitlines()
+    assert re.search(r"photo-patches\*\* at \*\*0\.2\d\*\* · AUROC 0\.99\d · :green-badge\[", said[1])
+    assert re.search(r"mnist\*\* at \*\*1\.\d\d\*\* .*:red-badge\[theory fails: farther", said[3])
     assert components(app)
     assert json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
     assert "true distance" in " ".join(c.value for c in app.caption).lower() or app.caption

@@ -47,7 +47,14 @@ def test_density_of_a_constant_sample_is_a_spike(values):
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(0.1, "inverted"), (0.5, "chance"), (0.7, "weakly"), (0.9, "well"), (0.99, "nearly all")]
+    ("value", "words"),
+    [
+        (0.1, "theory fails: farther"),
+        (0.5, "theory fails: no better than chance"),
+        (0.7, "weakly"),
+        (0.9, "well"),
+        (0.99, "nearly all"),
+    ],
 )
 def test_verdict_names_the_case(value, words):
     assert words in verdict(value)
