@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from fssd_core.data import load_data
 from fssd_core.errors import FssdError, lookup
+from fssd_core.inspect_sample import measure_call
 from fssd_core.runtime import Progress
 from fssd_core.store import Store
 from fssd_core.study import Study, features_projection, layer_scores
@@ -45,7 +46,12 @@ def _download(study: Study, args: dict[str, Any], store: Store, root: Path | Non
     return load_data(args["data"], root=root, download=True)
 
 
-CALLS: dict[str, Call] = {"layer_scores": _scores, "projection": _projection, "download": _download}
+CALLS: dict[str, Call] = {
+    "layer_scores": _scores,
+    "projection": _projection,
+    "download": _download,
+    "inspect": measure_call,
+}
 
 
 def serve(requests: IO[str], events: IO[str]) -> None:
