@@ -13,6 +13,7 @@ import streamlit as st
 
 from app import theme
 from app.jobs import Job, Worker
+from fssd_core.atomic import write_bytes
 from fssd_core.errors import CancelledError, FssdError
 from fssd_core.runtime import describe_device, pick_device
 from fssd_core.store import Store, default_root
@@ -121,11 +122,8 @@ def keep_upload(name: str, content: bytes, kind: str, *, folder: str | None = No
     """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(name).name).strip("._") or "upload"
     place = default_root() / "uploads" / (folder or hashlib.sha256(content).hexdigest()[:16])
-    place.mkdir(parents=True, exist_ok=True)
     path = place / safe
-    temporary = path.with_name(f".{safe}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_bytes(path, content)
     reference = str(place if folder else path)
     own: list[str] = st.session_state.setdefault(f"_own_{kind}", [])
     if reference not in own:

@@ -11,7 +11,8 @@ from fssd_core.data import list_data
 from fssd_core.models import list_models
 from fssd_core.runtime import Progress, silent
 from fssd_core.store import Store
-from fssd_core.study import VIEWS, Study, features_projection, layer_scores, study_layers
+from fssd_core.study import Study, layer_scores, study_layers
+from fssd_core.study_projection import VIEWS, features_projection
 
 KNOTS = (-0.04, -0.02, -0.006, -0.002, 0.0, 0.002, 0.006, 0.02, 0.04, 0.1, 0.2)
 """Epsilons of the sweep, in pixels; between them each distance is interpolated by a monotone cubic."""

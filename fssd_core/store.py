@@ -7,9 +7,9 @@ demo) lie beneath the user's own root and are asked by the same key.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
-import tempfile
 import warnings
 import zipfile
 import zlib
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fssd_core.atomic import write_bytes
 from fssd_core.errors import StoreWarning
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -102,9 +103,8 @@ class Store:
         text = json.dumps(entry.meta, indent=1, sort_keys=True)
         packed = {**entry.arrays, META: np.frombuffer(text.encode(), dtype=np.uint8)}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_atomically(path, packed)
-            _write_text_atomically(path.with_suffix(".json"), text + "\n")
+            write_bytes(path, _packed(packed))
+            write_bytes(path.with_suffix(".json"), f"{text}\n".encode())
         except OSError as error:
             warnings.warn(f"result not kept in {path.parent} ({error}); going on without", StoreWarning, 2)
         return entry
@@ -117,25 +117,7 @@ def _read(path: Path) -> Entry:
     return Entry(arrays, meta)
 
 
-def _write_atomically(path: Path, arrays: Arrays) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem[:12], suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _write_text_atomically(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem[:12], suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def _packed(arrays: Arrays) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **dict(arrays))  # type: ignore[arg-type]
+    return buffer.getvalue()

@@ -22,7 +22,8 @@ from fssd_core.errors import FssdError, lookup
 from fssd_core.inspect_sample import measure_call
 from fssd_core.runtime import Progress
 from fssd_core.store import Store
-from fssd_core.study import Study, features_projection, layer_scores
+from fssd_core.study import Study, layer_scores
+from fssd_core.study_projection import features_projection
 
 Call = Callable[[Study, dict[str, Any], Store, Path | None, Progress], object]
 

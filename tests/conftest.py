@@ -1,4 +1,4 @@
-"""For all tests: one torch thread, so that tests beside each other do not fight for the cores; the same examples always."""
+"""For all tests: one torch thread, so that tests side by side do not fight for the cores; the same examples."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from app.figures.distances import Ridge, ridgelines
 from app.names import class_names, title_of
 from fssd_core.models import list_models
 from fssd_core.projection import plain_words
-from fssd_core.study import Study, features_projection, open_data, projection_images, stored_projection
+from fssd_core.study import Study, open_data
+from fssd_core.study_projection import features_projection, projection_images, stored_projection
 from fssd_core.summary import UNINFORMATIVE, GroupSummary, density, summarise, verdict
 from fssd_core.types import Projection
 

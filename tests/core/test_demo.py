@@ -12,14 +12,12 @@ from fssd_core.demo import KNOTS, demo_projections, demo_scores
 from fssd_core.store import Store
 from fssd_core.study import (
     Study,
-    features_projection,
     layer_scores,
     open_data,
-    projection_key,
     scores_key,
-    stored_projection,
     stored_scores,
 )
+from fssd_core.study_projection import features_projection, projection_key, stored_projection
 
 
 @pytest.fixture

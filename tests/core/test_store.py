@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fssd_core.store.os.fsync", full)
+    monkeypatch.setattr("fssd_core.atomic.os.fsync", full)
     with pytest.warns(StoreWarning, match="No space left"):
         Store(tmp_path).put(key("s", 1), ARRAYS)
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]

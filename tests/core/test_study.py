@@ -15,19 +15,17 @@ from fssd_core.runtime import generator
 from fssd_core.singularity import estimate_fss, fssd, uniform_noise
 from fssd_core.store import Store
 from fssd_core.study import (
-    VIEWS,
     Study,
     compare,
-    features_projection,
     layer_scores,
     open_data,
     open_model,
     scores_key,
-    stored_projection,
     stored_scores,
     study_layers,
     weights_by_rule,
 )
+from fssd_core.study_projection import VIEWS, features_projection, stored_projection
 
 SMALL = Study(samples=60, points=40, ood=("mnist", "photo-patches"))
 
