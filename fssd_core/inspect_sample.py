@@ -23,7 +23,7 @@ from fssd_core.inspect_verdict import Inspection, judge
 from fssd_core.runtime import Progress, silent
 from fssd_core.singularity import GRADIENTS
 from fssd_core.store import Store, key
-from fssd_core.study import Study, _singularity, open_data, open_model, study_layers
+from fssd_core.study import Study, open_data, open_model, open_singularity, study_layers
 from fssd_core.types import LayerScores, Weights
 
 VERSION = 1
@@ -96,7 +96,7 @@ def measure_sample(
     if found is not None:
         return found
     pixels, epsilon, gradient, layer = _checked(study, image, epsilon, gradient, layer)
-    extractor, _, fss = _singularity(study)
+    extractor, _, fss = open_singularity(study)
     with torch.no_grad():
         taps, logits = extractor.taps_and_logits(pixels)
     plain, distances, directions = perturbations(extractor, pixels, fss, epsilon, gradient)

@@ -188,32 +188,6 @@ def typical(terms: Column, scores: Column) -> Column:
     return mean + slope * float(np.median(scores) - scores.mean())
 
 
-def plain_words(found: Inspection) -> str:
-    """The verdict in one sentence: score, threshold, and how many ind images score lower."""
-    digits = _digits(found)
-    score, threshold = f"{found.score:.{digits}f}", f"{found.threshold:.{digits}f}"
-    if found.below == 0:
-        rank = f"none of {found.counted:,} ind images scores lower"
-    elif found.below == 1:
-        rank = f"all {found.counted:,} ind images score lower"
-    else:
-        only = "only " if found.below < 0.05 else ""
-        rank = f"{only}{percent(found.below)} of ind images score lower"
-    if found.accepted:
-        where = "equal to" if score == threshold else "above"
-        return f"Accepted as in-distribution: score {score} {where} the threshold {threshold}; {rank}."
-    return f"Rejected as out-of-distribution: score {score} below the threshold {threshold}; {rank}."
-
-
-def percent(share: float) -> str:
-    """1.3 %; two decimals near 0 and 100, and never a rounded 0 or 100 for what is neither."""
-    hundred = 100 * share
-    near = min(hundred, 100 - hundred)
-    if 0 < near < 0.01:
-        return "under 0.01 %" if hundred < 50 else "over 99.99 %"
-    return f"{hundred:.{2 if 0 < near < 1 else 1}f} %"
-
-
 def _own(measured: Measurement, stored: npt.ArrayLike | None) -> Column:
     fresh = measured.distances.astype(np.float64)
     if stored is None:
@@ -241,11 +215,3 @@ def _notes(measured: Measurement, alpha: Column, dropped: int, total_ind: int) -
             "batches, so the two are only roughly comparable."
         )
     return notes
-
-
-def _digits(found: Inspection) -> int:
-    """Decimals that give the ind spread three significant ones, more where the score would look like the threshold."""
-    digits = max(0, 2 - int(np.floor(np.log10(found.spread)))) if found.spread > 0 else 1
-    while digits < 6 and found.score != found.threshold and abs(found.score - found.threshold) < 10.0**-digits:
-        digits += 1
-    return min(digits, 6)

@@ -19,7 +19,8 @@ from fssd_core.ensemble import combine, uniform
 from fssd_core.errors import CancelledError, InputError, ModelError
 from fssd_core.inspect_measure import Measurement, Neighbours, nearest
 from fssd_core.inspect_sample import inspect_sample, measure_sample, stored_measurement, to_request, to_tensor
-from fssd_core.inspect_verdict import judge, percent, plain_words, total, typical
+from fssd_core.inspect_verdict import judge, total, typical
+from fssd_core.inspect_words import deciding_words, percent, plain_words
 from fssd_core.metrics import threshold_at_tpr
 from fssd_core.picks import picks
 from fssd_core.runtime import generator
@@ -264,17 +265,35 @@ def test_the_sentence():
     weights = Weights((2, 0.1), ("a", "b"))
     low = judge(made([0.1, 1]), ind=IND, weights=weights, threshold=7.6)
     assert plain_words(low) == (
-        "Rejected as out-of-distribution: score 0.30 below the threshold 7.60; none of 5 ind images scores lower."
+        "Rejected as out-of-distribution: score 0.3 below the threshold 7.6; none of 5 ind images scores lower."
     )
     high = judge(made([4.4, 45]), ind=IND, weights=weights, threshold=7.6)
     assert plain_words(high) == (
-        "Accepted as in-distribution: score 13.30 above the threshold 7.60; 80.0 % of ind images score lower."
+        "Accepted as in-distribution: score 13.3 above the threshold 7.6; 80.0 % of ind images score lower."
     )
     close = judge(made([3.0, 10.0]), ind=IND, weights=weights, threshold=7.00003)
     assert "7.00000 below the threshold 7.00003" in plain_words(close)
     assert [percent(s) for s in (0, 1, 0.013, 0.005, 1e-6, 1 - 1e-6)] == [
         "0.0 %", "100.0 %", "1.3 %", "0.50 %", "under 0.01 %", "over 99.99 %",
     ]  # fmt: skip
+
+
+def test_a_threshold_that_accepts_nothing():
+    found = judge(made([4.4, 45]), ind=IND, weights=Weights((2, 0.1), ("a", "b")), threshold=float("inf"))
+    assert "accepts no image at all; score 13.3, 80.0 % of ind images score lower" in plain_words(found)
+    assert (found.accepted, found.threshold_below) == (False, 1)
+
+
+def test_the_deciding_layers_in_words():
+    ind = LayerScores(np.array([[1, 1, 1], [2, 1, 1], [3, 1, 1]], np.float32), ("a", "b", "c"))
+    weights = Weights((1, -1, 0.5), ("a", "b", "c"))
+    found = judge(made([0.5, 5, 2]), ind=ind, weights=weights, threshold=0.0)
+    words = "The score is 5.00 below the ind median 1.50: "
+    assert deciding_words(found) == words + "b −4.00, a −1.50, c +0.50."
+    assert deciding_words(found, most=1) == words + "b −4.00, 2 other layers −1.00."
+    assert deciding_words(found, most=2) == words + "b −4.00, a −1.50, 1 other layer +0.50."
+    same = judge(made([2, 1, 1]), ind=ind, weights=weights, threshold=0.0)
+    assert deciding_words(same) == "The score is the ind median, 1.50; no layer moves it."
 
 
 def test_picks_by_hand():
