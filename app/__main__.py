@@ -13,8 +13,7 @@ import time
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 MAIN = Path(__file__).with_name("main.py")
 
@@ -106,13 +105,20 @@ def _quiet_disconnects() -> None:
         logging.getLogger(name).addFilter(keep)
 
 
+def answers(url: str) -> bool:
+    """Whether a dashboard answers there; asked directly, whatever proxy the environment names."""
+    try:
+        with build_opener(ProxyHandler({})).open(f"{url}/_stcore/health", timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 def _open_when_up(url: str) -> None:
     for _ in range(100):
-        try:
-            with urlopen(f"{url}/_stcore/health", timeout=1):
-                break
-        except (URLError, OSError):
-            time.sleep(0.1)
+        if answers(url):
+            break
+        time.sleep(0.1)
     webbrowser.open(url)
 
 

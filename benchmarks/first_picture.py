@@ -12,10 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from playwright.sync_api import Browser, sync_playwright
+
+from app.__main__ import answers
 
 PORT = 8654
 URL = f"http://127.0.0.1:{PORT}"
@@ -30,13 +30,9 @@ def cold_start(browser: Browser) -> tuple[float, float]:
         command = [sys.executable, "-m", "app", "--no-browser", "--port", str(PORT)]
         server = subprocess.Popen(command, env={**os.environ, "FSSD_HOME": home}, stdout=subprocess.DEVNULL)
         try:
-            while True:
-                try:
-                    with urlopen(f"{URL}/_stcore/health", timeout=1):
-                        break
-                except (URLError, OSError):
-                    time.sleep(0.02)
-            answers = time.perf_counter()
+            while not answers(URL):
+                time.sleep(0.02)
+            up = time.perf_counter()
             page = browser.new_page(viewport={"width": 1440, "height": 1000})
             page.goto(URL)
             page.wait_for_function(DRAWN, polling=20, timeout=120_000)
@@ -45,7 +41,7 @@ def cold_start(browser: Browser) -> tuple[float, float]:
         finally:
             server.terminate()
             server.wait(10)
-    return answers - start, drawn - answers
+    return up - start, drawn - up
 
 
 def main(rounds: int = 5) -> None:

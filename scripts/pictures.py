@@ -10,12 +10,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from app.__main__ import answers
 from fssd_core.models import list_models
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
@@ -102,11 +101,9 @@ def main() -> None:
 def wait_until_up() -> None:
     """Returns once the server answers."""
     for _ in range(300):
-        try:
-            with urlopen(f"{URL}/_stcore/health", timeout=1):
-                return
-        except (URLError, OSError):
-            time.sleep(0.2)
+        if answers(URL):
+            return
+        time.sleep(0.2)
     raise RuntimeError("the dashboard did not start")
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
+
+from app.__main__ import answers
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOTS = Path(__file__).with_name("shots")
@@ -71,11 +71,9 @@ def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Any, timeout
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        try:
-            with urlopen(f"{url}/_stcore/health", timeout=1):
-                return
-        except (URLError, OSError):
-            time.sleep(0.1)
+        if answers(url):
+            return
+        time.sleep(0.1)
     log.seek(0)
     raise RuntimeError(f"the server at {url} did not start; its output:\n{log.read()}")
 
