@@ -56,8 +56,9 @@ def deciding_words(found: Inspection, *, most: int = 3) -> str:
 
 
 def decimals(found: Inspection) -> int:
-    """Decimals that give the ind spread two significant ones, more where the score would look like the threshold."""
-    digits = max(0, 1 - int(np.floor(np.log10(found.spread)))) if found.spread > 0 else 1
+    """Decimals that give the ind spread at least two significant ones, more where the score would look like the threshold."""
+    least = 1 if found.spread < 100 else 0
+    digits = max(least, 1 - int(np.floor(np.log10(found.spread)))) if found.spread > 0 else 1
     while digits < 6 and found.score != found.threshold and abs(found.score - found.threshold) < 10.0**-digits:
         digits += 1
     return min(digits, 6)
