@@ -9,17 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import streamlit as st
 
 from app.components.modules import bundle
 from app.components.scores_packing import Block, Knots, pack, scores_at
 from app.theme import palette
 from fssd_core.errors import InputError
-from fssd_core.metrics import threshold_at_tpr
+from fssd_core.operating_point import Choice, choose_threshold
 from fssd_core.types import LayerScores, Weights
 
 ASSETS = Path(__file__).with_name("cockpit_assets")
@@ -41,8 +43,7 @@ class Setting:
         weights: alpha as set, with the rule and the labels behind it.
         epsilon: in pixels; within the knots, not always one of them.
         threshold: accepted as ind where score >= threshold, in units of the alpha-weighted distance.
-        tpr: the true positive rate that is held while weights change (`hold` 'tpr'), or was last chosen.
-        hold: 'tpr' or 'score': what stays when alpha or epsilon changes.
+        choice: how the threshold was chosen, and follows alpha and epsilon; by 'hand' it stays where it is.
         ood: name of the chosen ood set; None for all together.
         by_user: whether the user has let a control go since the start was given.
     """
@@ -50,10 +51,14 @@ class Setting:
     weights: Weights
     epsilon: float
     threshold: float
-    tpr: float
-    hold: str
+    choice: Choice
     ood: str | None
     by_user: bool = False
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """How the threshold was chosen, as JSON: {'by': 'fpr', 'value': 0.05}."""
+        return self.choice.said(self.threshold)
 
 
 def cockpit(
@@ -64,7 +69,7 @@ def cockpit(
     presets: Mapping[str, Weights] | None = None,
     epsilon: float | None = None,
     threshold: float | None = None,
-    tpr: float = 0.95,
+    choice: Choice | None = None,
     ood: str | None = "",
     ind_name: str = "in-distribution",
     tested: str = "",
@@ -75,8 +80,8 @@ def cockpit(
 ) -> Setting:
     """Mounts the cockpit and gives the setting as last let go.
 
-    `weights`, `epsilon`, `threshold`, `tpr` and `ood` say where to start. They are applied again only when they become
-    something else than the page's own setting, so what this function gave back can be passed in again.
+    `weights`, `epsilon`, `threshold`, `choice` and `ood` say where to start. They are applied again only when they
+    become something else than the page's own setting, so what this function gave back can be passed in again.
 
     Args:
         ind: (N, K) scores of the ind images to test on, or {epsilon: scores} for a continuous epsilon.
@@ -84,8 +89,9 @@ def cockpit(
         weights: alpha to start with; shown divided by its largest magnitude.
         presets: alpha to offer at a button's press, by name; their `labels` are shown with them.
         epsilon: within the knots; the smallest knot by default.
-        threshold: on the score under `weights` as given; by default it follows `tpr`.
-        tpr: share of ind accepted that the threshold follows where no threshold is given.
+        threshold: on the score under `weights` as given; by default it follows `choice`.
+        choice: the rule that the threshold follows where none is given, 95 % TPR by default; its other numbers (costs,
+            prevalence ...) are what the page's fields start with.
         ood: ood set to show; the first by default, None for all together.
         ind_name: what the ind images are called.
         tested: half a sentence after 'tested on 2,000 ... images' ('none of which chose alpha').
@@ -99,7 +105,7 @@ def cockpit(
     """
     blocks = pack_all(ind, oods, ind_name=ind_name)
     ready = {name: preset.normalised() for name, preset in (presets or {}).items()}
-    given = start_of(blocks, weights, epsilon=epsilon, threshold=threshold, tpr=tpr, ood=ood)
+    given = start_of(blocks, weights, epsilon=epsilon, threshold=threshold, choice=choice, ood=ood)
     slot = f"_{key}:start"
     start = settled_start(given, st.session_state.get(slot), _returned(key))
     st.session_state[slot] = {"given": given, "start": start}
@@ -144,13 +150,13 @@ def start_of(
     *,
     epsilon: float | None = None,
     threshold: float | None = None,
-    tpr: float = 0.95,
+    choice: Choice | None = None,
     ood: str | None = "",
 ) -> dict[str, Any]:
     """Where the page starts, as JSON, with an id over its content.
 
     Raises:
-        InputError: weights of other layers, or epsilon, tpr or ood outside what there is.
+        InputError: weights of other layers, or epsilon or ood outside what there is.
     """
     layers, knots, names = blocks[0].layers, blocks[0].knots, [block.name for block in blocks[1:]]
     if weights.layers != layers:
@@ -158,13 +164,15 @@ def start_of(
     epsilon = knots[0] if epsilon is None else epsilon
     if not knots[0] <= epsilon <= knots[-1]:
         raise InputError(f"epsilon {epsilon:g} is outside {knots[0]:g} to {knots[-1]:g}; choose one within")
-    if not 0 <= tpr <= 1:
-        raise InputError(f"a true positive rate of {tpr} was given; it is a share, 0 to 1 (0.95 for 95 %)")
     chosen = names[0] if ood == "" else ood
     if chosen is not None and chosen not in names:
         raise InputError(f"ood set {chosen!r} is not among {', '.join(names)}; choose one of them, or None for all")
     normal = weights.normalised()
+    choice = choice or Choice()
+    if threshold is None and choice.by == "hand":
+        choice = replace(choice, by="tpr")  # by hand, but where to is not said
     if threshold is not None:
+        choice = replace(choice, by="hand")
         threshold /= max(map(abs, weights.alpha), default=0.0) or 1.0  # the score is scaled as alpha is
     start = {
         "alpha": list(normal.alpha),
@@ -172,7 +180,7 @@ def start_of(
         "labels": normal.labels,
         "epsilon": epsilon,
         "threshold": threshold,
-        "tpr": tpr,
+        "choice": asdict(choice),
         "ood": chosen,
     }
     identity = json.dumps([start, layers], sort_keys=True)
@@ -195,12 +203,12 @@ def settled_start(
         return given
     top = max(map(abs, returned["alpha"]), default=0.0) or 1.0
     page = {
-        **{name: returned[name] for name in ("epsilon", "tpr", "ood")},
+        **{name: returned[name] for name in ("epsilon", "choice", "ood")},
         "alpha": [a / top for a in returned["alpha"]],
         "threshold": returned["threshold"] / top,
     }
-    if given["threshold"] is None and returned["hold"] == "tpr":
-        page["threshold"] = None  # the caller says the same: the threshold follows the TPR
+    if given["threshold"] is None and returned["choice"]["by"] != "hand":
+        page["threshold"] = None  # the caller says the same: the threshold follows the rule
     echoed = all(given[name] == last["given"][name] or _equal(given[name], page[name]) for name in page)
     return start if echoed else given
 
@@ -255,7 +263,7 @@ def setting_of(
 ) -> Setting:
     """The page's setting where it belongs to this start and these layers, else the start itself.
 
-    The start's threshold, where none was given, is the one the page will find: at the start's TPR.
+    The start's threshold, where none was given, is the one the page will find by the start's rule.
     """
     layers = blocks[0].layers
     names = [block.name for block in blocks[1:]]
@@ -264,17 +272,37 @@ def setting_of(
             weights=_weights(returned, start, presets, layers),
             epsilon=min(max(returned["epsilon"], blocks[0].knots[0]), blocks[0].knots[-1]),
             threshold=returned["threshold"],
-            tpr=returned["tpr"],
-            hold=returned["hold"],
+            choice=Choice(**returned["choice"]),
             ood=returned["ood"] if returned["ood"] in [*names, None] else names[0],
             by_user=True,
         )
     weights = Weights(tuple(start["alpha"]), layers, start["name"], start["labels"])
+    choice = Choice(**start["choice"])
     threshold = start["threshold"]
-    if threshold is None and len(blocks[0]):
-        threshold = threshold_at_tpr(scores_at(blocks[0], weights, start["epsilon"]), start["tpr"])
-    hold = "tpr" if start["threshold"] is None else "score"
-    return Setting(weights, start["epsilon"], threshold or 0.0, start["tpr"], hold, start["ood"])
+    if threshold is None:
+        threshold = _ruled(blocks, weights, start["epsilon"], start["ood"], choice)
+    return Setting(weights, start["epsilon"], threshold, choice, start["ood"])
+
+
+def chosen_scores(
+    blocks: tuple[Block, ...], weights: Weights, epsilon: float, ood: str | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(ind, ood) scores of the chosen ood set, of all together where it is None."""
+    shown = [block for block in blocks[1:] if ood in (block.name, None)]
+    return scores_at(blocks[0], weights, epsilon), np.concatenate([scores_at(b, weights, epsilon) for b in shown])
+
+
+def _ruled(blocks: tuple[Block, ...], weights: Weights, epsilon: float, ood: str | None, choice: Choice) -> float:
+    """The threshold that the page will find by the rule; to accept nothing it stands just above every score."""
+    sides = chosen_scores(blocks, weights, epsilon, ood)
+    if not len(sides[0]) or (choice.uses_ood and not len(sides[1])):
+        return 0.0
+    threshold = choose_threshold(*sides, choice)
+    if np.isfinite(threshold):
+        return threshold
+    both = np.concatenate(sides)
+    top, bottom = float(both.max()), float(both.min())
+    return top + 1e-3 * max(top - bottom, 1e-9)
 
 
 def _weights(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import session
+from app import session, tuning_state
 from app.components.cockpit import Setting, cockpit
 from app.components.scores_packing import pack, scores_at
 from app.figures.transfer import transfer_matrix
@@ -14,7 +14,7 @@ from fssd_core import ensemble
 from fssd_core.demo import KNOTS
 from fssd_core.errors import InputError
 from fssd_core.metrics import intervals, metrics
-from fssd_core.study import Comparison, Study, compare, layer_scores, stored_sweep, study_layers
+from fssd_core.study import Comparison, Study, compare, layer_scores, stored_sweep
 from fssd_core.transfer import in_words, transfer
 from fssd_core.types import LayerScores, Weights
 
@@ -40,7 +40,7 @@ def show() -> None:
         plain = {ref: compare(study, ref, sweeps[study.ind][0.0], sweeps[ref][0.0]) for ref in study.ood}
         presets = _presets(plain, study.seed)
     setting = _cockpit(study, sweeps, plain, presets)
-    _remember(setting)
+    tuning_state.remember(setting)
     with st.expander("All ood sets under this setting, with 95 % confidence intervals", icon=":material/table:"):
         _intervals(study, sweeps, plain, setting)
     with st.expander("Do weights fitted on one ood set hold on another?", icon=":material/grid_on:"):
@@ -85,7 +85,7 @@ def _presets(plain: dict[str, Comparison], seed: int) -> dict[str, Weights]:
 def _cockpit(
     study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison], presets: dict[str, Weights]
 ) -> Setting:
-    start = _start(study, presets)
+    start = tuning_state.start(study, presets)
     rows = next(iter(plain.values())).split.test_ind
     fitted = len(next(iter(plain.values())).split.fit_ind)
     return cockpit(
@@ -100,56 +100,6 @@ def _cockpit(
         key="tuning-cockpit",
         **start,
     )
-
-
-def _start(study: Study, presets: dict[str, Weights]) -> dict[str, object]:
-    """Where the cockpit starts: as last let go, else as the URL says, else uniform alpha at 95 % TPR."""
-    layers = study_layers(study)
-    kept: Setting | None = st.session_state.get("_setting")
-    if kept is not None and kept.weights.layers == layers:
-        names = {title_of(ref) for ref in study.ood}
-        ood = kept.ood if kept.ood in names else ""
-        threshold = kept.threshold if kept.hold == "score" else None
-        return {"weights": kept.weights, "epsilon": kept.epsilon, "tpr": kept.tpr, "threshold": threshold, "ood": ood}
-    asked = st.query_params.get("alpha", "")
-    weights = presets["uniform"]
-    if asked:
-        try:
-            weights = presets.get(asked) or ensemble.manual(layers, [float(a) for a in asked.split(",")])
-        except (ValueError, InputError):
-            st.warning(f"The alpha {asked!r} in the address does not fit {len(layers)} layers; starting from uniform.")
-    return {
-        "weights": weights,
-        "epsilon": _number("epsilon", 0.0, -1, 1),
-        "tpr": _number("tpr", 0.95, 0.01, 1),
-        "threshold": _number("threshold", None, -np.inf, np.inf),
-    }
-
-
-def _number(name: str, default: float | None, low: float, high: float) -> float | None:
-    try:
-        value = float(st.query_params[name])
-    except (KeyError, ValueError):
-        return default
-    return value if low <= value <= high and np.isfinite(value) else default
-
-
-def _remember(setting: Setting) -> None:
-    """Keeps the setting over pages and in the address."""
-    st.session_state["_setting"] = setting
-    rule = setting.weights.rule
-    alpha = ",".join(f"{a:.4g}" for a in setting.weights.alpha)
-    said = {
-        "alpha": "" if rule == "uniform" else alpha,
-        "epsilon": f"{setting.epsilon:.4g}" if setting.epsilon else "",
-        "tpr": f"{setting.tpr:.4g}" if setting.hold == "tpr" and setting.tpr != 0.95 else "",
-        "threshold": f"{setting.threshold:.6g}" if setting.hold == "score" else "",
-    }
-    for name, value in said.items():
-        if value and st.query_params.get(name) != value:
-            st.query_params[name] = value
-        elif not value and name in st.query_params:
-            del st.query_params[name]
 
 
 def _intervals(study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison], setting: Setting) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.components.scores_packing import MAGIC, Block, columns_at, pack, scores
 from fssd_core.ensemble import combine
 from fssd_core.errors import InputError
 from fssd_core.metrics import confusion, threshold_at_tpr
+from fssd_core.operating_point import Choice, choose_threshold
 from fssd_core.types import LayerScores, Weights
 
 cockpit = pytest.importorskip("app.components.cockpit", reason="streamlit is not installed")
@@ -24,6 +26,7 @@ testing = pytest.importorskip("streamlit.testing.v1")
 HARNESS = Path(__file__).resolve().parents[1] / "e2e" / "harness_cockpit.py"
 LAYERS = ("conv", "logits")
 KNOTS = (0.0, 0.01, 0.05, 0.2)
+HAND = asdict(Choice("hand", tpr=0.7))
 
 
 def scores(count: int = 7, *, seed: int = 0, shift: float = 0.0) -> LayerScores:
@@ -167,13 +170,12 @@ def blocks(count: int = 40) -> tuple[Block, ...]:
 
 def page(start: dict[str, Any], **changed: Any) -> dict[str, Any]:
     """What the browser sends back for a start, with some of it changed."""
-    told = {name: start[name] for name in ("alpha", "epsilon", "tpr", "ood")}
+    told = {name: start[name] for name in ("alpha", "epsilon", "choice", "ood")}
     return {
         **told,
         "start": start["id"],
         "layers": list(LAYERS),
         "threshold": 1.5,
-        "hold": "tpr",
         "preset": None,
         "origin": None,
         **changed,
@@ -191,7 +193,6 @@ def test_the_start_is_normalised_and_its_threshold_with_it() -> None:
     ("options", "words"),
     [
         ({"epsilon": 0.3}, "outside 0 to 0.2"),
-        ({"tpr": 1.5}, "0 to 1"),
         ({"ood": "svhn"}, "not among mnist, photos"),
         ({"weights": Weights((1.0,), ("conv",))}, "must be equal"),
     ],
@@ -217,13 +218,15 @@ def given(alpha: tuple[float, ...] = (0.5, -1.0), **options: Any) -> dict[str, A
 def test_what_the_page_gave_back_may_be_passed_in_again_and_sends_nothing_new() -> None:
     start = given()
     last = {"given": start, "start": start}
-    moved = page(start, alpha=[0.3, 0.6], epsilon=0.02, threshold=0.9, hold="score", ood=None, tpr=0.7)
+    moved = page(start, alpha=[0.3, 0.6], epsilon=0.02, threshold=0.9, choice=HAND, ood=None)
     assert cockpit.settled_start(start, last, moved) is start  # the caller still says the first start
-    echo = given((0.3, 0.6), epsilon=0.02, threshold=0.9, ood=None, tpr=0.7)
+    echo = given((0.3, 0.6), epsilon=0.02, threshold=0.9, ood=None, choice=Choice(**HAND))
     assert cockpit.settled_start(echo, last, moved) is start
     assert cockpit.settled_start(given((0.3, 0.6)), last, moved) is start  # part of it
-    held = page(start, alpha=[0.3, 0.6], tpr=0.7)
-    assert cockpit.settled_start(given((0.3, 0.6), tpr=0.7), {"given": echo, "start": start}, held) is start
+    held = page(start, alpha=[0.3, 0.6], choice={**HAND, "by": "tpr"})
+    assert (
+        cockpit.settled_start(given((0.3, 0.6), choice=Choice(tpr=0.7)), {"given": echo, "start": start}, held) is start
+    )
 
 
 def test_a_caller_who_wants_something_else_is_followed() -> None:
@@ -233,7 +236,13 @@ def test_a_caller_who_wants_something_else_is_followed() -> None:
     assert cockpit.settled_start(start, None, None) is start
     mounted_anew = given((0.3, 0.6))  # handed back, but the page was left in between and its state is gone
     assert cockpit.settled_start(mounted_anew, {"given": mounted_anew, "start": start}, None) is mounted_anew
-    for other in (given((1.0, 1.0)), given(epsilon=0.05), given(tpr=0.8), given(ood="photos"), given(threshold=3.0)):
+    for other in (
+        given((1.0, 1.0)),
+        given(epsilon=0.05),
+        given(choice=Choice("fpr")),
+        given(ood="photos"),
+        given(threshold=3.0),
+    ):
         assert cockpit.settled_start(other, last, moved) is other
         assert cockpit.settled_start(other, last, None) is other
     assert cockpit.settled_start(given((0.3, 0.6)), last, page({**start, "id": "older"}, alpha=[0.3, 0.6]))[
@@ -247,15 +256,33 @@ def test_before_any_release_the_setting_is_the_start_with_the_threshold_the_page
     wanted = scores_at(packed[0], setting.weights, 0.03)
     assert setting.threshold == threshold_at_tpr(wanted, 0.95)
     assert confusion(wanted, wanted, setting.threshold).tp == 38
-    assert (setting.hold, setting.tpr, setting.ood, setting.by_user) == ("tpr", 0.95, "mnist", False)
+    assert (setting.chosen, setting.ood, setting.by_user) == ({"by": "tpr", "value": 0.95}, "mnist", False)
+
+
+@pytest.mark.parametrize("choice", [Choice("fpr", fpr=0.1), Choice("cost"), Choice("alarms", alarms=400)])
+@pytest.mark.parametrize("ood", ["photos", None])
+def test_a_start_by_another_rule_begins_at_the_rules_threshold(choice: Choice, ood: str | None) -> None:
+    packed = blocks()
+    setting = cockpit.setting_of(packed, given(choice=choice, ood=ood), {}, None)
+    sides = cockpit.chosen_scores(packed, setting.weights, 0.0, ood)
+    assert len(sides[1]) == (5 if ood else 45)
+    wanted = choose_threshold(*sides, choice)
+    assert setting.threshold == wanted or (np.isinf(wanted) and setting.threshold > np.concatenate(sides).max())
+    assert setting.choice == choice
+
+
+def test_a_threshold_given_is_one_set_by_hand() -> None:
+    setting = cockpit.setting_of(blocks(), given((1.0, -4.0), threshold=2.0, choice=Choice("cost")), {}, None)
+    assert (setting.chosen, setting.threshold) == ({"by": "hand", "value": 0.5}, 0.5)
+    assert cockpit.setting_of(blocks(), given(choice=Choice("hand")), {}, None).choice.by == "tpr"
 
 
 def test_after_a_release_the_setting_is_the_pages() -> None:
     start = given()
-    moved = page(start, alpha=[0.3, 0.6], epsilon=0.02, threshold=0.9, hold="score", ood=None, tpr=0.7)
+    moved = page(start, alpha=[0.3, 0.6], epsilon=0.02, threshold=0.9, choice=HAND, ood=None)
     setting = cockpit.setting_of(blocks(), start, {}, moved)
     assert setting == cockpit.Setting(
-        Weights((0.3, 0.6), LAYERS, "manual", "none"), 0.02, 0.9, 0.7, "score", None, True
+        Weights((0.3, 0.6), LAYERS, "manual", "none"), 0.02, 0.9, Choice("hand", tpr=0.7), None, True
     )
 
 

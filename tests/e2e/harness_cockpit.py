@@ -103,8 +103,8 @@ def main() -> None:
         "labels": setting.weights.labels,
         "epsilon": setting.epsilon,
         "threshold": setting.threshold,
-        "tpr": setting.tpr,
-        "hold": setting.hold,
+        "chosen": setting.chosen,
+        "prevalence": setting.choice.prevalence,
         "ood": setting.ood,
         "runs": runs,
     }

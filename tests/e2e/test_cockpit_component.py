@@ -18,6 +18,8 @@ from tests.e2e.conftest import open_page, serve
 
 pytest.importorskip("streamlit")
 from app.components.scores_packing import columns_at, pack
+from fssd_core.metrics import aupr
+from fssd_core.operating_point import Choice, choose_threshold, outlook
 from fssd_core.types import LayerScores
 from tests.e2e import harness_cockpit as harness
 
@@ -229,7 +231,7 @@ def test_dragging_changes_the_page_and_sends_nothing_until_it_ends(browser: Any,
         page.mouse.up()
         after = after_run(page, 1)
         assert after["threshold"] == held[0] == probe(page, "state.threshold")
-        assert (after["tpr"], len(sent)) == (probe(page, "confusion.tp") / 2000, 1)
+        assert (after["chosen"], len(sent)) == ({"by": "tpr", "value": probe(page, "confusion.tp") / 2000}, 1)
 
         # a weight, with the mouse on the real slider: the TPR just chosen is held
         slider = page.get_by_role("slider", name="Weight of conv1", exact=True)
@@ -249,7 +251,7 @@ def test_dragging_changes_the_page_and_sends_nothing_until_it_ends(browser: Any,
         assert (final["alpha"][0], final["rule"]) == (alpha, "manual")
         assert final["labels"] == "by hand, starting from logistic: 500 ind + 500 ood images of mnist"
         assert final["threshold"] == probe(page, "state.threshold") != after["threshold"]
-        assert probe(page, "confusion.tp") == round(after["tpr"] * 2000)
+        assert probe(page, "confusion.tp") == round(after["chosen"]["value"] * 2000)
 
 
 def test_the_point_on_roc_and_pr_is_the_same_operating_point(browser: Any, server: str) -> None:
@@ -262,7 +264,7 @@ def test_the_point_on_roc_and_pr_is_the_same_operating_point(browser: Any, serve
             state = probe(page, "state")
             confusion = probe(page, "confusion")
             tpr = confusion["tp"] / 2000
-            assert state["tpr"] == tpr
+            assert state["choice"]["tpr"] == tpr
             point = page.get_by_role("slider", name="Operating point on the ROC curve")
             assert float(point.get_attribute("aria-valuenow")) == pytest.approx(100 * tpr, abs=0.006)
             knobs = [h.bounding_box() for h in page.locator(".handle.point").all()]
@@ -281,13 +283,13 @@ def test_holding_the_threshold_lets_the_tpr_move(browser: Any, server: str) -> N
         page.get_by_label("Threshold on the score, as a number").fill("3.5")
         press(page, "Enter")
         after = after_run(page, 1)
-        assert (after["threshold"], after["hold"]) == (3.5, "score")
+        assert (after["threshold"], after["chosen"]) == (3.5, {"by": "hand", "value": 3.5})
         tp = probe(page, "confusion.tp")
         slide(page, "Weight of logits", 0.8)
         assert probe(page, "state.threshold") == 3.5
         assert probe(page, "confusion.tp") < tp
         page.get_by_role("button", name="TPR 80 %").click()
-        assert after_run(page, 2)["hold"] == "tpr"
+        assert after_run(page, 2)["chosen"] == {"by": "tpr", "value": 0.8}
         assert probe(page, "confusion.tp") == 1600
 
 
@@ -445,3 +447,92 @@ def test_server_and_page_agree_on_the_threshold_before_anything_is_let_go(browse
     with shown(browser, server, "sets") as page:
         assert told(page)["threshold"] == probe(page, "state.threshold")
         assert columns_at(pack("ind", ind), 0.013) == pytest.approx(columns(ind, 0.013), abs=0)
+
+
+# ---- the threshold by rule -------------------------------------------------------------------------------------------
+
+
+def by_rule(page: Any, name: str, **fields: float) -> None:
+    """Presses a rule and types its numbers, by their labels' beginnings; nothing is let go of the last one."""
+    group = page.get_by_role("group", name="Rule that chooses the threshold")
+    group.get_by_role("button", name=name, exact=True).click()
+    for label, value in fields.items():
+        page.get_by_role("spinbutton", name=label.replace("_", " ")).fill(str(value))
+
+
+@pytest.mark.parametrize("case", ["plain", "ties"])
+def test_page_and_core_choose_the_same_threshold_by_every_rule(browser: Any, server: str, case: str) -> None:
+    ind, oods, layers = harness.case(case)
+    ood = next(iter(oods.values()))
+    alpha = harness.presets(layers)["logistic"].normalised().alpha
+    a, b = combined(columns(ind), alpha), combined(columns(ood), alpha)
+    with shown(browser, server, case) as page:
+        trials = [
+            ("FPR", {"False positive rate": 3}, Choice("fpr", fpr=0.03)),
+            ("FPR", {"False positive rate": 0}, Choice("fpr", fpr=0.0)),
+            ("costs", {"Cost of a miss": 25, "Cost of a false alarm": 2}, Choice("cost", miss=25, alarm=2)),
+            ("costs", {"Expected share of ood": 40}, Choice("cost", miss=25, alarm=2, prevalence=0.4)),
+            (
+                "alarms a day",
+                {"False alarms a day": 50, "Images a day": 2000},
+                Choice("alarms", alarms=50, images=2000, prevalence=0.4),
+            ),
+            ("alarms a day", {"False alarms a day": 0}, Choice("alarms", alarms=0, images=2000, prevalence=0.4)),
+        ]
+        for name, fields, choice in trials:
+            by_rule(page, name, **fields)
+            wanted = choose_threshold(a, b, choice)
+            confusion, told_by_page = probe(page, "confusion"), probe(page, "outlook")
+            if np.isfinite(wanted):
+                assert probe(page, "state.threshold") == wanted, choice
+            tp, fp = int((a >= wanted).sum()), int((b >= wanted).sum())
+            assert (confusion["tp"], confusion["fp"]) == (tp, fp), choice
+            seen = outlook(tp / len(a), fp / len(b), choice)
+            assert told_by_page["oodAmongAccepted"] == pytest.approx(seen.ood_among_accepted, rel=1e-12)
+            assert told_by_page["falseAlarms"] == pytest.approx(seen.false_alarms, rel=1e-12)
+            words = page.locator("[data-words=prevalence]").inner_text()
+            assert f"At a prevalence of {100 * choice.prevalence:g} % ood" in words
+        press(page, "Tab")
+        page.wait_for_function("document.querySelector('[data-testid=stCode] code').innerText.includes('\"value\": 0')")
+        after = told(page)
+        assert after["chosen"] == {"by": "alarms", "value": 0, "images": 2000, "prevalence": 0.4}
+        assert after["threshold"] == probe(page, "state.threshold")
+
+
+def test_the_rule_follows_while_alpha_is_dragged_and_a_dragged_threshold_ends_a_budget(
+    browser: Any, server: str
+) -> None:
+    ind, oods, _layers = harness.case("plain")
+    ood = oods["mnist"]
+    with shown(browser, server, "plain") as page:
+        by_rule(page, "costs")
+        choice = Choice("cost")
+        for value in (-0.4, 0.1, 0.6):
+            slide(page, "Weight of conv1", value)
+            alpha = probe(page, "state.alpha")
+            wanted = choose_threshold(combined(columns(ind), alpha), combined(columns(ood), alpha), choice)
+            assert probe(page, "state.threshold") == wanted
+        page.get_by_role("slider", name="Threshold on the score").focus()
+        press(page, "ArrowRight")
+        assert probe(page, "state.choice.by") == "hand"
+        page.get_by_label("the least cost").check()
+        assert probe(page, "state.threshold") == wanted
+        slider = page.get_by_role("slider", name="Cost of a miss: an ood image accepted, as a slider")
+        before = probe(page, "confusion.fp")
+        slider.evaluate("e => { e.value = 1; e.dispatchEvent(new Event('input', { bubbles: true })); }")
+        assert probe(page, "state.choice.miss") == 1000
+        assert probe(page, "confusion.fp") < before
+
+
+def test_precision_can_stand_at_the_expected_share_of_ood(browser: Any, server: str) -> None:
+    ind, oods, layers = harness.case("plain")
+    alpha = harness.presets(layers)["logistic"].normalised().alpha
+    a, b = combined(columns(ind), alpha), combined(columns(oods["mnist"]), alpha)
+    with shown(browser, server, "plain") as page:
+        page.get_by_role("button", name="at 5 % ood").click()
+        title = page.locator("section[aria-label='precision-recall curve'] h3")
+        probe(page, "updates")
+        assert title.inner_text() == f"PR · AUPR-IN {aupr(a, b, prevalence=0.95):.4f}"
+        page.get_by_role("button", name="ood positive").click()
+        probe(page, "updates")
+        assert title.inner_text() == f"PR · AUPR-OUT {aupr(a, b, positive='ood', prevalence=0.05):.4f}"

@@ -1,11 +1,13 @@
 // The tuning cockpit: one state, one update a frame, nothing over the wire until a control is let go.
-import { EpsilonPanel, OperatingControls, SetsPanel } from "./controls.js";
+import { EpsilonPanel, SetsPanel } from "./controls.js";
 import { PrPanel, RocPanel } from "./curves.js";
 import { count, h, percent, setText, share } from "./dom.js";
 import { Engine } from "./engine.js";
 import { HistogramPanel } from "./histogram.js";
 import { History } from "./history.js";
 import { readLook } from "./look.js";
+import { OperatingControls } from "./operating.js";
+import { chooseThreshold, outlook, usesOod } from "./operating_point.js";
 import { ConfusionPanel, Tiles, noticeFor } from "./results.js";
 import { block, onBlock } from "./store.js";
 import { WeightsPanel, activeInWords } from "./weights.js";
@@ -112,8 +114,7 @@ export class Cockpit {
       alpha: [...start.alpha],
       epsilon: start.epsilon,
       threshold: start.threshold ?? 0,
-      hold: start.threshold === null ? "tpr" : "score",
-      tpr: start.tpr,
+      choice: { ...start.choice },
       ood: start.ood,
       preset: preset?.name ?? null,
       origin: preset?.name ?? (start.labels === "none" ? null : start.name),
@@ -145,25 +146,34 @@ export class Cockpit {
     this.#changed();
   }
 
-  /** Moves the operating point; where the TPR is held, the new one is what is held. */
+  /** Moves the operating point by hand; where a rate is held, the new one is what is held. */
   setThreshold(threshold) {
     const { state, engine } = this;
     const { max, min } = this.model.range;
     state.threshold = Number.isFinite(threshold) ? threshold : max + 1e-3 * Math.max(max - min, 1e-9); // accept nothing
-    const { tp, fn } = engine.confusion(state.ood, state.threshold);
-    state.tpr = tp + fn ? tp / (tp + fn) : state.tpr;
+    const { tp, fn, fp, tn } = engine.confusion(state.ood, state.threshold);
+    const { choice } = state;
+    if (choice.by === "tpr" && tp + fn) choice.tpr = tp / (tp + fn);
+    else if (choice.by === "fpr" && fp + tn) choice.fpr = fp / (fp + tn);
+    else choice.by = "hand";
     this.#changed();
   }
 
-  setTpr(tpr) {
-    Object.assign(this.state, { tpr, hold: "tpr" });
+  /** Another rule, or another number of it; the threshold follows at once. */
+  setChoice(choice) {
+    Object.assign(this.state.choice, choice);
     this.thresholdAt = null;
     this.#changed();
   }
 
-  setHold(hold) {
-    if (hold === "tpr" && this.state.hold !== "tpr" && Number.isFinite(this.model.achieved.tpr)) this.state.tpr = this.model.achieved.tpr;
-    this.state.hold = hold;
+  /** Whether `rule` or the threshold stays when alpha or epsilon changes; a rate begins at what is reached now. */
+  setHold(keepRule, rule) {
+    const { choice } = this.state;
+    if (keepRule && choice.by === "hand") {
+      if (Number.isFinite(this.model.achieved[rule])) choice[rule] = this.model.achieved[rule];
+      choice.by = rule;
+      if (rule === "cost" || rule === "alarms") this.thresholdAt = null;
+    } else if (!keepRule) choice.by = "hand";
     this.#changed();
   }
 
@@ -220,7 +230,7 @@ export class Cockpit {
     if (entry.ood !== null && !this.config.ood.some((set) => set.name === entry.ood)) entry.ood = this.config.ood[0].name;
     this.engine.setAlpha(entry.alpha);
     this.engine.setEpsilon(entry.epsilon);
-    this.thresholdAt = this.engine.scoresVersion; // the threshold of then, not a new one
+    this.thresholdAt = this.#ruledBy(); // the threshold of then, not a new one
     this.#changed();
     this.#flush();
     this.#post();
@@ -243,9 +253,7 @@ export class Cockpit {
   }
 
   #post() {
-    const { alpha, epsilon, threshold, hold, tpr, ood, preset, origin } = this.state;
-    const setting = { start: this.startId, layers: this.config.layers, alpha, epsilon, threshold, hold, tpr, ood, preset, origin };
-    this.send("setting", structuredClone(setting));
+    this.send("setting", structuredClone({ start: this.startId, layers: this.config.layers, ...this.state }));
     const { metrics, rates } = this.model;
     setText(this.announcer, `AUROC ${share(metrics.auroc)}, FPR at 95 % TPR ${percent(metrics.fpr95)}. At the threshold: ${rates}.`);
   }
@@ -262,7 +270,7 @@ export class Cockpit {
     const { metrics, confusion, curve, layerAurocs, table } = this.model;
     Object.assign((globalThis.__fssdCockpit[this.config.key] ??= {}), {
       ...{ computeMs: computed - begun, drawMs: done - computed, updates: this.updates, state: this.state },
-      ...{ metrics, confusion, curve, layerAurocs, table, engine: this.engine },
+      ...{ metrics, confusion, curve, layerAurocs, table, outlook: this.model.outlook, engine: this.engine },
     });
   }
 
@@ -273,11 +281,12 @@ export class Cockpit {
     const version = `${engine.scoresVersion}|${state.ood}`;
     if (this.compared?.version !== version) this.compared = { version, ...engine.compare(state.ood) };
     const { ind, ood, curve, metrics, range } = this.compared;
-    if (state.hold === "tpr" && this.thresholdAt !== engine.scoresVersion && ind.length) {
-      const threshold = engine.thresholdAtTpr(state.tpr);
+    const { choice } = state;
+    if (choice.by !== "hand" && this.thresholdAt !== this.#ruledBy() && ind.length && (ood.length || !usesOod(choice))) {
+      const threshold = chooseThreshold(ind, curve, ood.length, choice);
       state.threshold = Number.isFinite(threshold) ? threshold : range.max + 1e-3 * Math.max(range.max - range.min, 1e-9);
     }
-    this.thresholdAt = engine.scoresVersion;
+    this.thresholdAt = this.#ruledBy();
     const confusion = engine.confusion(state.ood, state.threshold);
     const achieved = { tpr: confusion.tp / ind.length, fpr: confusion.fp / ood.length };
     if (engine.tableIsCheap || this.settled || !this.table) this.table = engine.table();
@@ -291,9 +300,16 @@ export class Cockpit {
       oodName: state.ood ?? "ood",
       oodIndex: (name) => config.ood.findIndex((set) => set.name === name),
       colourIndex: config.ood.findIndex((set) => set.name === state.ood),
+      outlook: outlook(achieved, choice),
       rates: `TPR ${percent(achieved.tpr)}, FPR ${percent(achieved.fpr)}`,
       histograms: (bins) => engine.histograms(state.ood, range, bins),
     };
+  }
+
+  /** What the rule's threshold was chosen on; while it stays, the threshold does too. */
+  #ruledBy() {
+    const { choice, ood } = this.state;
+    return usesOod(choice) ? `${this.engine.scoresVersion}|${ood}` : this.engine.scoresVersion;
   }
 
   #draw() {

@@ -1,5 +1,5 @@
-// Epsilon, the operating point's controls, and the table in which an ood set is chosen.
-import { count, h, percent, scoreText, setAttribute, setField, setStyle, setText, share, short } from "./dom.js";
+// Epsilon, and the table in which an ood set is chosen.
+import { count, h, percent, setAttribute, setField, setStyle, setText, share, short } from "./dom.js";
 
 /** A slider through the epsilon knots, evenly spaced on it and continuous between them. */
 export class EpsilonPanel {
@@ -89,62 +89,6 @@ export class EpsilonPanel {
     setAttribute(this.slider, "aria-valuetext", `${short(state.epsilon, 4)} pixels`);
     const computed = this.knots.includes(state.epsilon);
     setText(this.note, computed ? "Computed at this value." : "Between computed values: interpolated for each image and layer (monotone cubic).");
-  }
-}
-
-/** Threshold and TPR as numbers, quick buttons, and what stays when the weights change. */
-export class OperatingControls {
-  constructor(cockpit) {
-    this.cockpit = cockpit;
-    const quick = (tpr) => h("button", { type: "button", class: "small", onclick: () => this.#tpr(tpr) }, `TPR ${tpr * 100} %`);
-    this.quick = [0.8, 0.95].map(quick);
-    this.tpr = h("input", { type: "number", min: "0", max: "100", step: "0.1", "aria-label": "True positive rate in percent" });
-    this.threshold = h("input", { type: "number", step: "any", class: "long", "aria-label": "Threshold on the score, as a number" });
-    this.tpr.addEventListener("change", () => this.tpr.value !== "" && this.#tpr(Number(this.tpr.value) / 100));
-    this.threshold.addEventListener("change", () => {
-      const value = Number(this.threshold.value);
-      if (this.threshold.value === "" || !Number.isFinite(value)) return;
-      cockpit.setHold("score");
-      cockpit.setThreshold(value);
-      cockpit.commit();
-    });
-    const name = `hold-${Math.random().toString(36).slice(2)}`;
-    this.holds = ["tpr", "score"].map((hold) =>
-      h("input", {
-        type: "radio",
-        name,
-        onchange: () => {
-          cockpit.setHold(hold);
-          cockpit.commit();
-        },
-      }),
-    );
-    this.element = h(
-      "div",
-      { class: "operating" },
-      h("div", { class: "fields" }, h("label", { class: "field" }, "Threshold", this.threshold), h("label", { class: "field" }, "TPR", this.tpr, "%"), ...this.quick),
-      h(
-        "div",
-        { class: "hold", role: "radiogroup", "aria-label": "When the weights change, keep" },
-        h("span", {}, "When α or ε changes, keep"),
-        h("label", {}, this.holds[0], this.holdTpr = h("span", {}, "the TPR")),
-        h("label", {}, this.holds[1], "the threshold"),
-      ),
-    );
-  }
-
-  #tpr(tpr) {
-    if (!Number.isFinite(tpr)) return;
-    this.cockpit.setTpr(Math.max(0, Math.min(1, tpr)));
-    this.cockpit.commit();
-  }
-
-  update({ state, range, achieved }) {
-    setField(this.threshold, scoreText(state.threshold, range.high - range.low).replace("–", ""));
-    setField(this.tpr, Number.isFinite(achieved.tpr) ? (achieved.tpr * 100).toFixed(1) : "");
-    this.holds.forEach((radio, i) => (radio.checked = state.hold === ["tpr", "score"][i]));
-    setText(this.holdTpr, state.hold === "tpr" ? `the TPR (at least ${percent(state.tpr)})` : "the TPR");
-    this.quick.forEach((button, i) => setAttribute(button, "aria-pressed", String(state.hold === "tpr" && state.tpr === [0.8, 0.95][i])));
   }
 }
 

@@ -1,5 +1,5 @@
 // ROC and precision-recall with the operating point as a handle: the same threshold, seen from two more sides.
-import { draggable, h, percent, setAttribute, setStyle, setText, share, count } from "./dom.js";
+import { count, draggable, h, percent, setAttribute, setStyle, setText, share, short } from "./dom.js";
 import { needed } from "./metrics.js";
 import { Plot, line } from "./plot.js";
 
@@ -16,6 +16,15 @@ const AT = {
   ind: { x: (tp, fp, n) => tp / n, y: (tp, fp) => (tp + fp ? tp / (tp + fp) : 1) },
   ood: { x: (tp, fp, n, m) => (m - fp) / m, y: (tp, fp, n, m) => (m - fp + n - tp ? (m - fp) / (m - fp + n - tp) : 1) },
 };
+
+/** The same with ood as rare as expected: counts weighed so that ind : ood is (1 - prevalence) : prevalence. */
+function atPrevalence(kind, prevalence) {
+  const precision = (right, wrong) => (right + wrong ? right / (right + wrong) : 1);
+  return {
+    ind: { x: AT.ind.x, y: (tp, fp, n, m) => precision(((1 - prevalence) * tp) / n, (prevalence * fp) / m) },
+    ood: { x: AT.ood.x, y: (tp, fp, n, m) => precision((prevalence * (m - fp)) / m, ((1 - prevalence) * (n - tp)) / n) },
+  }[kind];
+}
 
 class CurvePanel {
   constructor(cockpit, name) {
@@ -47,7 +56,7 @@ class CurvePanel {
   #drag(event) {
     const { curve, metrics } = this.cockpit.model;
     const { px, py } = this.plot.locate(event);
-    const at = AT[this.kind];
+    const at = this.at(this.cockpit.model);
     let best = Infinity;
     let step = 0;
     for (let s = 0; s < curve.length; s++) {
@@ -75,6 +84,11 @@ class CurvePanel {
     this.cockpit.commitSoon();
   }
 
+  /** x and y at given counts. */
+  at() {
+    return AT[this.kind];
+  }
+
   draw(model, look) {
     const { plot } = this;
     plot.domain = this.domain();
@@ -92,7 +106,7 @@ class CurvePanel {
   #curve(c, model, look) {
     const { plot } = this;
     const { curve, metrics } = model;
-    const at = AT[this.kind];
+    const at = this.at(model);
     const steps = this.kind !== "roc"; // average precision is a sum of steps, AUROC of trapezia
     const backward = this.kind === "ood";
     c.beginPath();
@@ -127,8 +141,9 @@ class CurvePanel {
     const { tp, fp } = model.confusion;
     const { indCount, oodCount } = model.metrics;
     const { area, context: c } = plot;
-    const px = plot.x(AT[this.kind].x(tp, fp, indCount, oodCount));
-    const py = plot.y(AT[this.kind].y(tp, fp, indCount, oodCount));
+    const at = this.at(model);
+    const px = plot.x(at.x(tp, fp, indCount, oodCount));
+    const py = plot.y(at.y(tp, fp, indCount, oodCount));
     const x = Math.max(area.x, Math.min(area.x + area.w, px));
     const y = Math.max(area.y, Math.min(area.y + area.h, py));
     handle.classList.toggle("outside", Math.abs(x - px) + Math.abs(y - py) > 0.5);
@@ -206,7 +221,8 @@ export class PrPanel extends CurvePanel {
         kind,
       ),
     );
-    this.tools.append(h("span", { class: "hint", "aria-hidden": "true" }, "positive"), h("div", { class: "segmented", role: "group", "aria-label": "Positive class of the precision-recall curve" }, ...this.sides));
+    this.weighed = h("button", { type: "button", class: "small", "aria-pressed": "false", onclick: () => this.#weigh() }, "at 5 % ood");
+    this.tools.append(this.weighed, h("span", { class: "hint", "aria-hidden": "true" }, "positive"), h("div", { class: "segmented", role: "group", "aria-label": "Positive class of the precision-recall curve" }, ...this.sides));
   }
 
   #side(kind) {
@@ -215,26 +231,59 @@ export class PrPanel extends CurvePanel {
     this.cockpit.redraw();
   }
 
+  #weigh() {
+    this.atStated = !this.atStated;
+    setAttribute(this.weighed, "aria-pressed", String(this.atStated));
+    this.cockpit.redraw();
+  }
+
+  at({ state }) {
+    return this.atStated ? atPrevalence(this.kind, state.choice.prevalence) : AT[this.kind];
+  }
+
   domain() {
     return { x0: 0, x1: 1, y0: 0, y1: 1.02 };
   }
 
-  #chanceOf({ indCount, oodCount }) {
+  #chanceOf({ metrics: { indCount, oodCount }, state }) {
+    if (this.atStated) return this.kind === "ind" ? 1 - state.choice.prevalence : state.choice.prevalence;
     return (this.kind === "ind" ? indCount : oodCount) / (indCount + oodCount);
   }
 
   chance(c, model, look) {
     if (!model.defined) return;
-    const y = this.plot.y(this.#chanceOf(model.metrics));
+    const y = this.plot.y(this.#chanceOf(model));
     dashed(c, look, () => line(c, this.plot.x(0), y, this.plot.x(1), y));
   }
 
   words(model) {
     const { metrics } = model;
     const isInd = this.kind === "ind";
-    setText(this.title, `PR · AUPR-${isInd ? "IN" : "OUT"} ${share(isInd ? metrics.auprIn : metrics.auprOut)}`);
-    const ratio = `${count(metrics.indCount)} : ${count(metrics.oodCount)}`;
-    setText(this.note, `AUPR depends on the ratio ind : ood = ${ratio}; chance (dashed) is ${share(this.#chanceOf(metrics), 3)} here.`);
+    const stated = `${short(100 * model.state.choice.prevalence)} % ood`;
+    setText(this.weighed, `at ${stated}`);
+    setAttribute(this.weighed, "title", "Precision at the expected share of ood instead of the test sets' ratio");
+    const area = this.atStated ? this.#area(model) : isInd ? metrics.auprIn : metrics.auprOut;
+    setText(this.title, `PR · AUPR-${isInd ? "IN" : "OUT"} ${share(area)}`);
+    const ratio = this.atStated ? `expected ratio, ${stated}` : `ratio ind : ood = ${count(metrics.indCount)} : ${count(metrics.oodCount)}`;
+    setText(this.note, `AUPR depends on the ${ratio}; chance (dashed) is ${share(this.#chanceOf(model), 3)} here.`);
+  }
+
+  /** Average precision along the drawn curve: the sum of its steps. */
+  #area(model) {
+    const { curve, metrics, defined } = model;
+    if (!defined) return NaN;
+    const at = this.at(model);
+    const { indCount: n, oodCount: m } = metrics;
+    const backward = this.kind === "ood";
+    let sum = 0;
+    let reached = 0;
+    for (let i = 0; i < curve.length; i++) {
+      const s = backward ? curve.length - 1 - i : i;
+      const x = at.x(curve.tp[s], curve.fp[s], n, m);
+      sum += (x - reached) * at.y(curve.tp[s], curve.fp[s], n, m);
+      reached = x;
+    }
+    return sum;
   }
 }
 

@@ -1,5 +1,5 @@
 // The numbers: tiles, the confusion table in words, and what must be explained in place.
-import { count, h, percent, setStyle, setText, share } from "./dom.js";
+import { count, h, percent, setStyle, setText, share, short } from "./dom.js";
 
 const TILES = [
   ["auroc", "AUROC", share],
@@ -47,6 +47,8 @@ export class ConfusionPanel {
     this.cells = { tp: cell("tp", "good"), fn: cell("fn", "bad"), fp: cell("fp", "bad"), tn: cell("tn", "good") };
     this.heads = { ind: h("th", { scope: "row" }), ood: h("th", { scope: "row" }) };
     this.words = h("p", { class: "words" });
+    this.stream = h("p", { class: "words", "data-words": "prevalence" });
+    this.known = h("p", { class: "words", "data-words": "intervals" });
     const { tp, fn, fp, tn } = this.cells;
     this.element = h(
       "section",
@@ -58,11 +60,13 @@ export class ConfusionPanel {
         h("thead", {}, h("tr", {}, h("td", {}), h("th", { scope: "col" }, "accepted as in-distribution"), h("th", { scope: "col" }, "rejected as ood"))),
         h("tbody", {}, h("tr", {}, this.heads.ind, tp.element, fn.element), h("tr", {}, this.heads.ood, fp.element, tn.element)),
       ),
+      this.stream,
       this.words,
+      this.known,
     );
   }
 
-  update({ confusion, metrics, unit, oodName }) {
+  update({ confusion, metrics, unit, oodName, state, outlook, facts }) {
     const { tp, fn, fp, tn } = confusion;
     const { indCount: n, oodCount: m } = metrics;
     setText(this.heads.ind, `${count(n)} in-distribution`);
@@ -76,16 +80,36 @@ export class ConfusionPanel {
     tell(this.cells.fn, fn, n, "false rejects");
     tell(this.cells.fp, fp, m, "false accepts");
     tell(this.cells.tn, tn, m, "caught");
-    const accepted = tp + fp;
-    const precision = accepted
-      ? `Of the ${count(accepted)} accepted ${unit}, ${percent(tp / accepted)} are in-distribution (at this ratio of ${count(n)} : ${count(m)}).`
-      : `No ${unit} are accepted.`;
+    setText(this.stream, n && m ? streamInWords(outlook, state.choice, unit) : "");
+    setText(this.known, facts?.rates ? intervalsInWords(facts.rates) : "");
     setText(
       this.words,
       `Of ${count(n)} in-distribution ${unit}, ${percent(tp / n)} are accepted and ${count(fn)} wrongly rejected. ` +
-        `Of ${count(m)} ${oodName} ${unit}, ${percent(fp / m)} are accepted (${count(fp)} false accepts). ${precision}`,
+        `Of ${count(m)} ${oodName} ${unit}, ${percent(fp / m)} are accepted (${count(fp)} false accepts).`,
     );
   }
+}
+
+/** What the rates mean where ood is as rare as expected: among a thousand accepted, and in a day. */
+function streamInWords(seen, choice, unit) {
+  const among = (share) => (Number.isFinite(share) ? short(1000 * share, share < 0.01 ? 2 : 3) : "none");
+  const parts = [];
+  if (seen.accepted > 0) parts.push(`of 1,000 accepted ${unit} ${among(seen.oodAmongAccepted)} are ood`);
+  else parts.push(`no ${unit} are accepted`);
+  if (seen.rejected > 0) parts.push(`of 1,000 rejected ${among(seen.indAmongRejected)} are in-distribution`);
+  const daily = (share) => short(choice.images * share, 3);
+  return (
+    `At a prevalence of ${short(100 * choice.prevalence)} % ood, ${parts.join(", ")}. ` +
+    `Of ${count(choice.images)} ${unit} a day: ${daily(seen.falseAlarms)} false alarms, ${daily(seen.missed)} ood missed.`
+  );
+}
+
+/** The server's bootstrap intervals of both rates. */
+function intervalsInWords({ fixed, rechosen, level }) {
+  const range = ([low, high]) => `${percent(low).replace(" %", "")} to ${percent(high)}`;
+  const both = (rates) => `TPR ${range(rates.tpr)}, FPR ${range(rates.fpr)}`;
+  const again = rechosen ? ` With the threshold chosen anew by the same rule on each draw: ${both(rechosen)}.` : "";
+  return `${Math.round(100 * level)} % bootstrap intervals at this threshold: ${both(fixed)}.${again}`;
 }
 
 /** What the page must say before anyone reads a number: nothing to rank, nothing to test, images left out. */

@@ -1,0 +1,97 @@
+"""Where the cockpit starts and what is kept of it: the session remembers the setting, the address says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app.components.cockpit import Setting
+from app.names import title_of
+from fssd_core import ensemble
+from fssd_core.errors import FssdError, InputError
+from fssd_core.operating_point import Choice
+from fssd_core.study import Study, study_layers
+from fssd_core.types import Weights
+
+KEPT = "_setting"
+NUMBERS = {"tpr": ("tpr",), "fpr": ("fpr",), "cost": ("miss", "alarm"), "alarms": ("alarms", "images")}
+"""By rule: the numbers that follow it in the address, `choose=cost:10:1`."""
+
+
+def start(study: Study, presets: Mapping[str, Weights]) -> dict[str, Any]:
+    """Arguments of the cockpit: as last let go, else as the address says, else uniform alpha at 95 % TPR."""
+    layers = study_layers(study)
+    kept: Setting | None = st.session_state.get(KEPT)
+    if kept is not None and kept.weights.layers == layers:
+        names = {title_of(ref) for ref in study.ood}
+        return {
+            "weights": kept.weights,
+            "epsilon": kept.epsilon,
+            "choice": kept.choice,
+            "threshold": kept.threshold if kept.choice.by == "hand" else None,
+            "ood": kept.ood if kept.ood in names or kept.ood is None else "",
+        }
+    asked = st.query_params.get("alpha", "")
+    weights = presets["uniform"]
+    if asked:
+        try:
+            weights = presets.get(asked) or ensemble.manual(layers, [float(a) for a in asked.split(",")])
+        except (ValueError, InputError):
+            st.warning(f"The alpha {asked!r} in the address does not fit {len(layers)} layers; starting from uniform.")
+    return {
+        "weights": weights,
+        "epsilon": _number("epsilon", 0.0, -1, 1),
+        "choice": _asked_choice(),
+        "threshold": _number("threshold", None, -np.inf, np.inf),
+    }
+
+
+def _number(name: str, default: float | None, low: float, high: float) -> float | None:
+    try:
+        value = float(st.query_params[name])
+    except (KeyError, ValueError):
+        return default
+    return value if low <= value <= high and np.isfinite(value) else default
+
+
+def _asked_choice() -> Choice:
+    said = st.query_params.get("choose", "")
+    prevalence = _number("prevalence", Choice.prevalence, 1e-9, 1 - 1e-9)
+    if not said:
+        return Choice(prevalence=prevalence)
+    by, *values = said.split(":")
+    try:
+        numbers = dict(zip(NUMBERS[by], map(float, values), strict=True))
+        return Choice(by, prevalence=prevalence, **numbers)
+    except (KeyError, ValueError, FssdError):
+        allowed = ", ".join(":".join([rule, *names]) for rule, names in NUMBERS.items())
+        st.warning(f"The rule {said!r} in the address is not one of {allowed}; starting from 95 % TPR.")
+        return Choice(prevalence=prevalence)
+
+
+def remember(setting: Setting) -> None:
+    """Keeps the setting over pages and in the address."""
+    st.session_state[KEPT] = setting
+    choice = setting.choice
+    said = {
+        "alpha": "" if setting.weights.rule == "uniform" else ",".join(f"{a:.4g}" for a in setting.weights.alpha),
+        "epsilon": f"{setting.epsilon:.4g}" if setting.epsilon else "",
+        "choose": _said(choice),
+        "prevalence": f"{choice.prevalence:.4g}" if choice.prevalence != Choice.prevalence else "",
+        "threshold": f"{setting.threshold:.6g}" if choice.by == "hand" else "",
+    }
+    for name, value in said.items():
+        if value and st.query_params.get(name) != value:
+            st.query_params[name] = value
+        elif not value and name in st.query_params:
+            del st.query_params[name]
+
+
+def _said(choice: Choice) -> str:
+    """'cost:10:1'; nothing where it is 95 % TPR or was set by hand."""
+    if choice.by == "hand" or (choice.by, choice.tpr) == ("tpr", Choice.tpr):
+        return ""
+    return ":".join([choice.by, *(f"{getattr(choice, name):.4g}" for name in NUMBERS[choice.by])])
