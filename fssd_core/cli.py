@@ -1,9 +1,8 @@
-"""`fssd score` and `fssd list`: what the dashboard computes, as tables and JSON."""
+"""`fssd`: what the dashboard computes, as tables and JSON. `score` and `list` here, `export` and `apply` in cli_bundle."""
 
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import json
 import sys
@@ -16,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from fssd_core import __version__, ensemble
-from fssd_core.data import load_data
-from fssd_core.errors import CancelledError, FssdError, InputError, StoreWarning
+from fssd_core.cli_bundle import add_bundle_commands
+from fssd_core.cli_common import Scored, add_study_arguments, check_out, score_study, write_table
+from fssd_core.errors import CancelledError, FssdError, StoreWarning
 from fssd_core.metrics import auroc, metrics
-from fssd_core.store import Store
-from fssd_core.study import Comparison, Study, compare, layer_scores, open_data, study_layers, weights_by_rule
-from fssd_core.types import LayerScores, Weights
+from fssd_core.study import Comparison, Study, study_layers
+from fssd_core.types import Weights
 
-OUT_KINDS = (".csv", ".parquet", ".npz")
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 
 
@@ -53,30 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fssd-explorer {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     score = commands.add_parser("score", help="score ind and ood images and measure the separation")
-    score.add_argument(
-        "--model", required=True, metavar="REF", help="registered checkpoint (demo/lenet) or weight file"
-    )
-    score.add_argument("--arch", help="architecture of a weight file that does not say it itself")
-    data_help = "registered name (fmnist:test, mnist, ...), an .npz with `images`, or a folder of images"
-    score.add_argument("--ind", required=True, metavar="DATA", help=f"in-distribution images: {data_help}")
-    score.add_argument("--ood", required=True, metavar="DATA", help="out-of-distribution images: the same choices")
-    score.add_argument("--layers", metavar="A,B", help="layers to read; default: the architecture's own choice")
-    score.add_argument("--epsilon", type=float, default=0.0, help="perturbation in pixels, signed (default 0)")
-    score.add_argument("--gradient", default="sign", help="sign (the paper) or standardised (the authors' code)")
-    score.add_argument("--noise-samples", type=int, default=100, metavar="S", help="noise images behind F* (100)")
-    score.add_argument(
-        "--alpha",
-        default="uniform",
-        help="uniform (default), standardised, logistic (uses ood labels), or one number a layer: --alpha=-0.1,0.9",
-    )
-    score.add_argument("--fit", type=int, default=500, help="ind and ood images each that alpha may be fitted on (500)")
-    score.add_argument("--limit", type=int, metavar="N", help="draw at most N images of each set; default: all")
-    score.add_argument("--seed", type=int, default=0)
+    add_study_arguments(score)
     score.add_argument("--out", type=Path, metavar="FILE", help="write a row an image: .csv, .parquet or .npz")
-    score.add_argument("--data-root", type=Path, help="folder of downloaded data sets")
-    score.add_argument("--download", action="store_true", help="fetch a public data set that is not on disk yet")
-    score.add_argument("--json", action="store_true", help="print one JSON object")
     score.set_defaults(run=_score)
+    add_bundle_commands(commands)
     listing = commands.add_parser("list", help="list models, architectures, data sets, detectors or alpha rules")
     listing.add_argument("what", nargs="?", choices=["all", *_TABLES], default="all")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
@@ -86,37 +64,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _score(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
-    if arguments.out is not None and arguments.out.suffix not in OUT_KINDS:
-        raise InputError(f"--out {arguments.out} was given; its ending must be one of {', '.join(OUT_KINDS)}")
-    if arguments.out is not None and not arguments.out.parent.is_dir():
-        raise InputError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
-    study = Study(
-        model=arguments.model,
-        arch=arguments.arch,
-        ind=arguments.ind,
-        ood=(arguments.ood,),
-        layers=tuple(arguments.layers.split(",")) if arguments.layers else None,
-        samples=arguments.limit,
-        epsilon=arguments.epsilon,
-        gradient=arguments.gradient,
-        noise_samples=arguments.noise_samples,
-        seed=arguments.seed,
-    )
-    store, root = Store(), arguments.data_root
-    if arguments.download:
-        for ref in (study.ind, arguments.ood):
-            load_data(ref, root=root, download=True)
-    sets = {ref: open_data(study, ref, root=root) for ref in (study.ind, arguments.ood)}
-    for images in sets.values():
-        for note in images.notes:
-            print(f"fssd: note: {note}", file=sys.stderr)
-    progress = _bar if sys.stderr.isatty() and not arguments.json else _quiet
-    tables = {ref: layer_scores(study, ref, store=store, root=root, progress=progress)[study.epsilon] for ref in sets}
-    comparison = compare(study, arguments.ood, tables[study.ind], tables[arguments.ood], fit=arguments.fit)
-    weights = weights_by_rule(arguments.alpha, comparison, seed=study.seed)
-    report = _report(study, comparison, weights, time.perf_counter() - started)
     if arguments.out is not None:
-        _write_scores(arguments.out, tables, {ref: s.rows for ref, s in sets.items()}, comparison, weights, study)
+        check_out(arguments.out)
+    scored = score_study(arguments)
+    report = _report(scored.study, scored.comparison, scored.weights, time.perf_counter() - started)
+    if arguments.out is not None:
+        write_table(arguments.out, _columns(scored))
         print(f"fssd: wrote {arguments.out}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(report, indent=1))
@@ -167,15 +120,9 @@ def _print_report(report: dict[str, Any]) -> None:
     print(f"{'seconds':<16}{report['seconds']:>10.1f}")
 
 
-def _write_scores(
-    path: Path,
-    tables: dict[str, LayerScores],
-    rows: dict[str, np.ndarray[Any, Any]],
-    comparison: Comparison,
-    weights: Weights,
-    study: Study,
-) -> None:
-    """One row an image: data, row, split, a distance a layer, score."""
+def _columns(scored: Scored) -> dict[str, Any]:
+    """One row an image: data, row, is_ind, split, a distance a layer, score."""
+    study, comparison, tables = scored.study, scored.comparison, scored.tables
     fitted = {
         study.ind: set(comparison.split.fit_ind.tolist()),
         comparison.ood_ref: set(comparison.split.fit_ood.tolist()),
@@ -183,46 +130,15 @@ def _write_scores(
     columns: dict[str, list[Any]] = {"data": [], "row": [], "is_ind": [], "split": []}
     for ref, table in tables.items():
         columns["data"] += [ref] * len(table)
-        columns["row"] += rows[ref].tolist()
+        columns["row"] += scored.sets[ref].rows.tolist()
         columns["is_ind"] += [ref == study.ind] * len(table)
         columns["split"] += ["fit" if i in fitted[ref] else "test" for i in range(len(table))]
-    distances = np.concatenate([table.values for table in tables.values()])
-    for k, layer in enumerate(weights.layers):
-        columns[f"fssd_{layer}"] = distances[:, k].tolist()
-    columns["score"] = np.concatenate([ensemble.combine(table, weights) for table in tables.values()]).tolist()
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        if path.suffix == ".csv":
-            with temporary.open("w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(columns)
-                writer.writerows(zip(*columns.values(), strict=True))
-        elif path.suffix == ".npz":
-            with temporary.open("wb") as binary:
-                np.savez_compressed(binary, **{k: np.asarray(v) for k, v in columns.items()})  # type: ignore[arg-type]
-        else:
-            _write_parquet(temporary, columns)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write_parquet(path: Path, columns: dict[str, list[Any]]) -> None:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise InputError("writing .parquet needs pyarrow: pip install pyarrow, or take .csv or .npz") from None
-    parquet.write_table(pyarrow.table(columns), path)
-
-
-def _quiet(done: int, total: int, what: str) -> None:
-    """No progress for pipes and JSON."""
-
-
-def _bar(done: int, total: int, what: str) -> None:
-    end = "\n" if done >= total else ""
-    print(f"\r{what}: {done} of {total}", end=end, file=sys.stderr, flush=True)
+    distances = {
+        f"fssd_{layer}": np.concatenate([table.column(layer) for table in tables.values()])
+        for layer in scored.weights.layers
+    }
+    score = np.concatenate([ensemble.combine(table, scored.weights) for table in tables.values()])
+    return {**columns, **distances, "score": score}
 
 
 def _models() -> list[dict[str, Any]]:

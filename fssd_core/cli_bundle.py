@@ -1,0 +1,180 @@
+"""`fssd export` and `fssd apply`: a tuned detector leaves as one file and judges images headless."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fssd_core.cli_common import (
+    DATA_HELP,
+    Scored,
+    add_data_arguments,
+    add_study_arguments,
+    check_out,
+    progress_of,
+    score_study,
+    tell_notes,
+    write_table,
+)
+from fssd_core.data import ImageSet, load_data
+from fssd_core.ensemble import combine
+from fssd_core.errors import InputError
+
+
+def add_bundle_commands(commands: Any) -> None:
+    """Adds both commands to the parser's subcommands."""
+    export = commands.add_parser("export", help="choose a threshold and write the detector as one .fssd file")
+    add_study_arguments(export)
+    rule = export.add_mutually_exclusive_group(required=True)
+    rule.add_argument("--tpr", type=float, help="accept at least this share of ind (0.95)")
+    rule.add_argument("--fpr", type=float, help="accept at most this share of ood (0.05); uses ood labels")
+    rule.add_argument("--threshold", type=float, help="accept where score >= THRESHOLD, as given")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the bundle: detector.fssd")
+    export.set_defaults(run=_export)
+    apply = commands.add_parser("apply", help="judge images by an exported detector")
+    apply.add_argument("--bundle", type=Path, required=True, metavar="FILE", help="a .fssd file")
+    apply.add_argument("--data", required=True, metavar="DATA", help=f"images: {DATA_HELP}")
+    apply.add_argument("--model", metavar="REF", help="the network, if the bundle's own reference is not here")
+    apply.add_argument("--limit", type=int, metavar="N", help="draw at most N images; default: all")
+    apply.add_argument("--out", type=Path, metavar="FILE", help="write a row an image: .csv, .parquet or .npz")
+    add_data_arguments(apply)
+    apply.set_defaults(run=_apply)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from fssd_core.bundle import SUFFIX, bundle_digest, make_bundle, measure, save_bundle
+
+    check_out(arguments.out, (SUFFIX,))
+    scored = score_study(arguments)
+    threshold, chosen = _threshold(arguments, scored)
+    comparison, weights = scored.comparison, scored.weights
+    test_ind, test_ood = (combine(side, weights) for side in (comparison.test_ind, comparison.test_ood))
+    measured = measure(test_ind, test_ood, threshold, name=comparison.ood_ref)
+    bundle = make_bundle(
+        scored.study,
+        weights,
+        epsilon=scored.study.epsilon,
+        threshold=threshold,
+        chosen=chosen,
+        date=_now(),
+        metrics=[measured],
+    )
+    save_bundle(arguments.out, bundle)
+    digest = bundle_digest(bundle)
+    if bundle.depends_on_batch:
+        _tell_batch(bundle.batch_size)
+    report = {
+        "out": str(arguments.out),
+        "digest": digest,
+        "threshold": bundle.threshold,
+        "threshold_chosen": bundle.chosen,
+        "layers": list(bundle.layers),
+        "alpha": list(bundle.weights.alpha),
+        "labels_used": bundle.weights.labels,
+        "tpr": measured.tpr,
+        "fpr": measured.fpr,
+        "n_ind": measured.metrics.n_ind,
+        "n_ood": measured.metrics.n_ood,
+        "auroc": measured.metrics.auroc,
+    }
+    if arguments.json:
+        print(json.dumps(report, indent=1))
+        return
+    on = f" on {bundle.chosen['on']}" if "on" in bundle.chosen else ""
+    print(f"wrote {arguments.out} (digest {digest[:12]})")
+    print(f"threshold {bundle.threshold:.6g}: {bundle.chosen['words']}{on}; alpha: labels used: {weights.labels}")
+    print(
+        f"on {measured.metrics.n_ind} other ind and {measured.metrics.n_ood} other ood images: "
+        f"accepts {measured.tpr:.2%} of ind, {measured.fpr:.2%} of ood; AUROC {measured.metrics.auroc:.4f}"
+    )
+
+
+def _threshold(arguments: argparse.Namespace, scored: Scored) -> tuple[float, dict[str, Any]]:
+    """(threshold, how it was chosen): a rule looks at the rows for fitting only, so the test rows stay untouched."""
+    from fssd_core.bundle import steady_threshold
+    from fssd_core.operating_point import Choice, choose_threshold
+
+    comparison = scored.comparison
+    if arguments.threshold is not None:
+        return arguments.threshold, {"by": "hand", "value": arguments.threshold}
+    choice = Choice("tpr", tpr=arguments.tpr) if arguments.fpr is None else Choice("fpr", fpr=arguments.fpr)
+    ind, ood = (combine(side, scored.weights) for side in (comparison.fit_ind, comparison.fit_ood))
+    every = [combine(table, scored.weights) for table in scored.tables.values()]
+    threshold = steady_threshold(choose_threshold(ind, ood, choice), *every)
+    on = f"{len(ind)} ind images of {scored.study.ind}"
+    if choice.uses_ood:
+        on = f"{len(ood)} ood images of {comparison.ood_ref}"
+    return threshold, {**choice.said(), "on": on}
+
+
+def _apply(arguments: argparse.Namespace) -> None:
+    from fssd_core.bundle import bundle_digest, load_detector
+
+    started = time.perf_counter()
+    if arguments.out is not None:
+        check_out(arguments.out)
+    if arguments.limit is not None and arguments.limit < 1:
+        raise InputError(f"--limit {arguments.limit} was given; give at least 1, or leave it out for all images")
+    detector = load_detector(arguments.bundle, arguments.model)
+    bundle = detector.bundle
+    images = _images(arguments, bundle.input_shape, bundle.seed)
+    if bundle.depends_on_batch:
+        _tell_batch(bundle.batch_size)
+    distances = detector.layer_scores(images.tensor(), progress=progress_of(arguments))
+    scores = detector.combine(distances)
+    accepted = detector.accepts(scores)
+    if arguments.out is not None:
+        columns = {f"fssd_{layer}": distances.column(layer) for layer in distances.layers}
+        write_table(arguments.out, {"row": images.rows, **columns, "score": scores, "accepted": accepted})
+        print(f"fssd: wrote {arguments.out}", file=sys.stderr)
+    report = {
+        "bundle": str(arguments.bundle),
+        "digest": bundle_digest(bundle),
+        "model": bundle.reference if arguments.model is None else arguments.model,
+        "data": arguments.data,
+        "images": len(images),
+        "accepted": int(accepted.sum()),
+        "accepted_share": float(accepted.mean()),
+        "threshold": bundle.threshold,
+        "threshold_chosen": bundle.chosen,
+        "depends_on_batch": bundle.depends_on_batch,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    if arguments.json:
+        print(json.dumps(report, indent=1))
+    else:
+        print(
+            f"{arguments.data}: {report['accepted']} of {len(images)} images accepted as in-distribution "
+            f"({report['accepted_share']:.2%}) at threshold {bundle.threshold:.6g} ({bundle.chosen['words']})"
+        )
+
+
+def _images(arguments: argparse.Namespace, shape: tuple[int, int, int], seed: int) -> ImageSet:
+    """The data as a study of the same seed draws and converts them, so that rows and scores agree with it."""
+    if arguments.download:
+        load_data(arguments.data, root=arguments.data_root, download=True)
+    full = load_data(arguments.data, shape=shape, root=arguments.data_root)
+    images = full.sample(arguments.limit, seed=seed).fitted(shape)
+    tell_notes(images)
+    return images
+
+
+def _tell_batch(size: int) -> None:
+    print(
+        f"fssd: note: with the gradient rule 'standardised' an image's score depends on the {size} images scored with "
+        "it; the same data in the same order give the same verdicts, one image alone does not. 'sign' has no such bond",
+        file=sys.stderr,
+    )
+
+
+def _now() -> str:
+    """The time in UTC, to the second; $SOURCE_DATE_EPOCH (reproducible-builds.org) if set."""
+    fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
+    now = datetime.fromtimestamp(int(fixed), UTC) if fixed.isdigit() else datetime.now(UTC)
+    return now.isoformat(timespec="seconds")

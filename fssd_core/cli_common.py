@@ -1,0 +1,168 @@
+"""What the commands share: the arguments of a study, its scores, progress on a terminal, and tables written whole."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fssd_core.atomic import write_bytes
+from fssd_core.data import ImageSet, load_data
+from fssd_core.errors import InputError
+from fssd_core.runtime import Progress
+from fssd_core.store import Store
+from fssd_core.study import Comparison, Study, compare, layer_scores, open_data, weights_by_rule
+from fssd_core.types import LayerScores, Weights
+
+OUT_KINDS = (".csv", ".parquet", ".npz")
+DATA_HELP = "registered name (fmnist:test, mnist, ...), an .npz with `images`, or a folder of images"
+Column = Sequence[Any] | npt.NDArray[Any]
+
+
+def add_study_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that say what is scored: model, data, layers, perturbation, noise, alpha."""
+    add = parser.add_argument
+    add("--model", required=True, metavar="REF", help="registered checkpoint (demo/lenet) or weight file")
+    add("--arch", help="architecture of a weight file that does not say it itself")
+    add("--ind", required=True, metavar="DATA", help=f"in-distribution images: {DATA_HELP}")
+    add("--ood", required=True, metavar="DATA", help="out-of-distribution images: the same choices")
+    add("--layers", metavar="A,B", help="layers to read; default: the architecture's own choice")
+    add("--epsilon", type=float, default=0.0, help="perturbation in pixels, signed (default 0)")
+    add("--gradient", default="sign", help="sign (the paper) or standardised (the authors' code)")
+    add("--noise-samples", type=int, default=100, metavar="S", help="noise images behind F* (100)")
+    add(
+        "--alpha",
+        default="uniform",
+        help="uniform (default), standardised, logistic (uses ood labels), or one number a layer: --alpha=-0.1,0.9",
+    )
+    add("--fit", type=int, default=500, help="ind and ood images each that alpha may be fitted on (500)")
+    add("--limit", type=int, metavar="N", help="draw at most N images of each set; default: all")
+    add("--seed", type=int, default=0)
+    add_data_arguments(parser)
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where data sets lie, and how the outcome is printed."""
+    parser.add_argument("--data-root", type=Path, help="folder of downloaded data sets")
+    parser.add_argument("--download", action="store_true", help="fetch a public data set that is not on disk yet")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What `score_study` computed.
+
+    Attributes:
+        study: as the flags say.
+        sets: images by reference, ind first.
+        tables: (N, K) distances by reference.
+        comparison: the split into rows for fitting and for testing.
+        weights: alpha.
+    """
+
+    study: Study
+    sets: dict[str, ImageSet]
+    tables: dict[str, LayerScores]
+    comparison: Comparison
+    weights: Weights
+
+
+def score_study(arguments: argparse.Namespace) -> Scored:
+    """Scores both sets of `add_study_arguments` and finds alpha; notes on the data go to stderr."""
+    study = Study(
+        model=arguments.model,
+        arch=arguments.arch,
+        ind=arguments.ind,
+        ood=(arguments.ood,),
+        layers=tuple(arguments.layers.split(",")) if arguments.layers else None,
+        samples=arguments.limit,
+        epsilon=arguments.epsilon,
+        gradient=arguments.gradient,
+        noise_samples=arguments.noise_samples,
+        seed=arguments.seed,
+    )
+    store, root = Store(), arguments.data_root
+    if arguments.download:
+        for ref in (study.ind, arguments.ood):
+            load_data(ref, root=root, download=True)
+    sets = {ref: open_data(study, ref, root=root) for ref in (study.ind, arguments.ood)}
+    for images in sets.values():
+        tell_notes(images)
+    progress = progress_of(arguments)
+    tables = {ref: layer_scores(study, ref, store=store, root=root, progress=progress)[study.epsilon] for ref in sets}
+    comparison = compare(study, arguments.ood, tables[study.ind], tables[arguments.ood], fit=arguments.fit)
+    return Scored(study, sets, tables, comparison, weights_by_rule(arguments.alpha, comparison, seed=study.seed))
+
+
+def tell_notes(images: ImageSet) -> None:
+    """Says on stderr what must be known of the images (converted, files left out)."""
+    for note in images.notes:
+        print(f"fssd: note: {note}", file=sys.stderr)
+
+
+def progress_of(arguments: argparse.Namespace) -> Progress:
+    """A bar on a terminal, nothing for pipes and JSON."""
+    return _bar if sys.stderr.isatty() and not arguments.json else _quiet
+
+
+def check_out(path: Path, kinds: Sequence[str] = OUT_KINDS) -> None:
+    """Refuses, before anything is computed, a file that could not be written.
+
+    Raises:
+        InputError: another ending, or no such folder.
+    """
+    if path.suffix not in kinds:
+        raise InputError(f"--out {path} was given; its ending must be one of {', '.join(kinds)}")
+    if not path.parent.is_dir():
+        raise InputError(f"--out {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise InputError(f"--out {path} is a folder; give a file")
+
+
+def write_table(path: Path, columns: Mapping[str, Column]) -> None:
+    """Writes equally long columns by the file's ending, whole or not at all; numbers keep every digit.
+
+    Raises:
+        InputError: .parquet without pyarrow.
+        OSError: the file cannot be written; what was there before is kept.
+    """
+    lists = {name: np.asarray(column).tolist() for name, column in columns.items()}
+    if path.suffix == ".csv":
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(lists)
+        writer.writerows(zip(*lists.values(), strict=True))
+        write_bytes(path, text.getvalue().encode())
+        return
+    binary = io.BytesIO()
+    if path.suffix == ".npz":
+        np.savez_compressed(binary, **{k: np.asarray(v) for k, v in lists.items()})  # type: ignore[arg-type]
+    else:
+        _write_parquet(binary, lists)
+    write_bytes(path, binary.getvalue())
+
+
+def _write_parquet(file: io.BytesIO, columns: dict[str, list[Any]]) -> None:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError("writing .parquet needs pyarrow: pip install pyarrow, or take .csv or .npz") from None
+    parquet.write_table(pyarrow.table(columns), file)
+
+
+def _quiet(done: int, total: int, what: str) -> None:
+    """No progress for pipes and JSON."""
+
+
+def _bar(done: int, total: int, what: str) -> None:
+    end = "\n" if done >= total else ""
+    print(f"\r{what}: {done} of {total}", end=end, file=sys.stderr, flush=True)
