@@ -1,4 +1,4 @@
-"""`fssd`: what the dashboard computes, as tables and JSON. `score` and `list` here, `export` and `apply` in cli_bundle."""
+"""`fssd`: what the dashboard computes, as tables and JSON; `export` and `apply` are in `cli_bundle`."""
 
 from __future__ import annotations
 
