@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from app.components.examples_packing import Examples, pack_examples
 from app.components.modules import bundle
 from app.components.scores_packing import Block, Knots, pack, scores_at
 from app.theme import palette
@@ -32,6 +33,7 @@ _cockpit = st.components.v2.component(
     js=bundle(ASSETS / "main.js"),
     css=(ASSETS / "cockpit.css").read_text(encoding="utf-8"),
 )
+_examples = st.components.v2.component("fssd_examples", js=bundle(ASSETS / "examples.js"))
 _carrier = st.components.v2.component("fssd_scores", js=bundle(ASSETS / "scores.js"))
 
 
@@ -46,6 +48,7 @@ class Setting:
         choice: how the threshold was chosen, and follows alpha and epsilon; by 'hand' it stays where it is.
         ood: name of the chosen ood set; None for all together.
         by_user: whether the user has let a control go since the start was given.
+        inspect: (data reference, row) of the example image that is selected.
     """
 
     weights: Weights
@@ -54,6 +57,7 @@ class Setting:
     choice: Choice
     ood: str | None
     by_user: bool = False
+    inspect: tuple[str, int] | None = None
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -75,6 +79,9 @@ def cockpit(
     tested: str = "",
     unit: str = "images",
     margin: float = 0.05,
+    examples: Mapping[str, Examples] | None = None,
+    report: Callable[[Setting, tuple[Block, ...]], dict[str, Any]] | None = None,
+    on_open: Callable[[str, int], None] | None = None,
     key: str = "cockpit",
     on_change: Callable[[], None] | None = None,
 ) -> Setting:
@@ -97,6 +104,11 @@ def cockpit(
         tested: half a sentence after 'tested on 2,000 ... images' ('none of which chose alpha').
         unit: what is scored, in the plural.
         margin: a layer within this distance of AUROC 0.5 is called uninformative, below it inverted.
+        examples: images of the sets by name (ind by `ind_name`), one a score and in the scores' order; some of them
+            are shown along the score axis.
+        report: what the server adds beside the numbers once a control is let go ('rates', 'epsilon', 'pins'); shown as
+            long as the page stands where it was computed.
+        on_open: called with (data reference, row) when the user follows an example's link to its own page.
         key: of the component.
         on_change: called before the rerun that a released control causes.
 
@@ -109,12 +121,35 @@ def cockpit(
     slot = f"_{key}:start"
     start = settled_start(given, st.session_state.get(slot), _returned(key))
     st.session_state[slot] = {"given": given, "start": start}
+    setting = setting_of(blocks, start, ready, _returned(key))
     config = configuration(blocks, start, ready, key=key, ind_name=ind_name, tested=tested, unit=unit, margin=margin)
+    shown = pack_examples(blocks, examples or {})
+    config |= {"examples": shown.id if shown else None, "inspect": "inspect" if on_open else None}
+    if report is not None:
+        config["facts"] = {"for": place_of(setting), **report(setting, blocks)}
     with st.container(gap=None):
-        _cockpit(key=key, data=config, on_setting_change=on_change or _nothing)
+        result = _cockpit(
+            key=key, data=config, on_setting_change=on_change or _nothing, on_inspect_change=_nothing,
+            on_open_change=_nothing,
+        )  # fmt: skip
+        if shown is not None:
+            _examples(key=f"{key}:examples", data=shown.payload)
         for number, block in enumerate(blocks):
             _carrier(key=f"{key}:scores:{number}", data=block.payload())
-    return setting_of(blocks, start, ready, _returned(key))
+    if on_open is not None and (opened := result.get("open")):
+        on_open(str(opened["set"]), int(opened["row"]))
+    picked = result.get("inspect")
+    return replace(setting, inspect=(str(picked["set"]), int(picked["row"]))) if picked else setting
+
+
+def place_of(setting: Setting) -> dict[str, Any]:
+    """Where a setting stands, as the page compares it with its own: what the server's facts are for."""
+    return {
+        "alpha": list(setting.weights.alpha),
+        "epsilon": setting.epsilon,
+        "threshold": setting.threshold,
+        "ood": setting.ood,
+    }
 
 
 def _nothing() -> None:

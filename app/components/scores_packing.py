@@ -34,6 +34,7 @@ class Block:
         layers: K names.
         knots: E epsilons, rising.
         dropped: images left out because a score of theirs is NaN or infinite.
+        kept: (N,) places of these images among those given.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Block:
     layers: tuple[str, ...]
     knots: tuple[float, ...]
     dropped: int
+    kept: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return int(self.values.shape[2])
@@ -78,7 +80,7 @@ def pack(name: str, scores: LayerScores | Knots) -> Block:
     finite = np.isfinite(values).all(axis=(0, 1))
     values = np.ascontiguousarray(values[:, :, finite], dtype=np.float32)
     digest = hashlib.sha256(repr(values.shape).encode() + values.tobytes()).hexdigest()[:24]
-    return Block(name, digest, values, first.layers, knots, int((~finite).sum()))
+    return Block(name, digest, values, first.layers, knots, int((~finite).sum()), np.flatnonzero(finite))
 
 
 def columns_at(block: Block, epsilon: float) -> npt.NDArray[np.float64]:

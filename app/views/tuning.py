@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import session, tuning_state
+from app import session, tuning_facts, tuning_state
 from app.components.cockpit import Setting, cockpit
-from app.components.scores_packing import pack, scores_at
+from app.components.examples_packing import Examples
+from app.components.scores_packing import Block, pack, scores_at
 from app.figures.transfer import transfer_matrix
 from app.names import title_of
 from fssd_core import ensemble
 from fssd_core.demo import KNOTS
 from fssd_core.errors import InputError
 from fssd_core.metrics import intervals, metrics
-from fssd_core.study import Comparison, Study, compare, layer_scores, stored_sweep
+from fssd_core.study import Comparison, Study, compare, layer_scores, open_data, stored_sweep
 from fssd_core.transfer import in_words, transfer
 from fssd_core.types import LayerScores, Weights
 
@@ -97,9 +98,28 @@ def _cockpit(
         presets=presets,
         ind_name=title_of(study.ind),
         tested=f"none of which is among the {fitted} a set that alpha may be fitted on",
+        examples=_examples(study, plain),
+        report=lambda setting, blocks: _report(study, setting, blocks),
+        on_open=_open,
         key="tuning-cockpit",
         **start,
     )
+
+
+def _examples(study: Study, plain: dict[str, Comparison]) -> dict[str, Examples]:
+    """The tested images of every set, by the name that the cockpit knows it by."""
+    tested = {study.ind: next(iter(plain.values())).split.test_ind}
+    tested |= {ref: comparison.split.test_ood for ref, comparison in plain.items()}
+    sets = {ref: open_data(study, ref, root=session.data_root()).take(rows) for ref, rows in tested.items()}
+    return {title_of(ref): Examples(ref, images.images, images.rows) for ref, images in sets.items()}
+
+
+def _report(study: Study, setting: Setting, blocks: tuple[Block, ...]) -> dict[str, object]:
+    return {"rates": tuning_facts.rates(setting, blocks, seed=study.seed)}
+
+
+def _open(ref: str, row: int) -> None:
+    st.switch_page("views/inspect.py", query_params={"set": ref, "row": str(row)})
 
 
 def _intervals(study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison], setting: Setting) -> None:

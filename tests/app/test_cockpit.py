@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from scipy.interpolate import PchipInterpolator
 
+from app.components.examples_packing import Examples, pack_examples
 from app.components.modules import bundle
+from app.components.packing import unpack as read_sections
 from app.components.scores_packing import MAGIC, Block, columns_at, pack, scores_at
 from fssd_core.ensemble import combine
 from fssd_core.errors import InputError
@@ -130,7 +132,7 @@ def test_the_real_bundle_is_one_module_with_every_file_once() -> None:
     assert not re.search(r"^import ", text, re.MULTILINE)
     assert "https://" not in text
     assert "http://" not in text
-    wanted = {path.stem for path in cockpit.ASSETS.glob("*.js")} - {"main", "scores"}
+    wanted = {path.stem for path in cockpit.ASSETS.glob("*.js")} - {"main", "scores", "examples"}
     assert sorted(re.findall(r"^const module_(\w+) = ", text, re.MULTILINE)) == sorted(wanted)
 
 
@@ -330,7 +332,8 @@ def test_the_component_mounts_with_one_carrier_a_set(case: str) -> None:
     assert not app.exception
     protos = [element.proto for element in app.get("bidi_component")]
     config = json.loads(protos[0].json)
-    carried = [unpacked(proto.bytes)[0] for proto in protos[1:]]
+    assert read_sections(protos[1].bytes)[0]["version"] == config["examples"]
+    carried = [unpacked(proto.bytes)[0] for proto in protos[2:]]
     assert [header["id"] for header in carried] == [s["block"] for s in [config["ind"], *config["ood"]]]
     assert config["notes"] == (
         [
@@ -344,7 +347,7 @@ def test_the_component_mounts_with_one_carrier_a_set(case: str) -> None:
 
 def test_a_released_setting_reaches_the_script_and_changes_nothing_that_is_sent() -> None:
     app = mounted("plain")
-    before = app.get("bidi_component")[0].proto.json
+    before = json.loads(app.get("bidi_component")[0].proto.json)
     start = app.session_state["_harness:start"]["start"]
     told = json.loads(app.code[0].value)
     assert told["alpha"] == start["alpha"]
@@ -355,4 +358,60 @@ def test_a_released_setting_reaches_the_script_and_changes_nothing_that_is_sent(
     app.run()
     told = json.loads(app.code[0].value)
     assert (told["alpha"], told["threshold"], told["rule"]) == ([0.1, 0.2, 0.3, 0.4], 2.25, "manual")
-    assert app.get("bidi_component")[0].proto.json == before
+    after = json.loads(app.get("bidi_component")[0].proto.json)
+    facts = after.pop("facts")
+    assert before.pop("facts")["for"]["alpha"] == start["alpha"]
+    assert after == before
+    assert facts["for"] == {"alpha": [0.1, 0.2, 0.3, 0.4], "epsilon": 0.0, "threshold": 2.25, "ood": "mnist"}
+    assert len(json.dumps(facts)) < 1000
+
+
+def test_a_selected_example_is_part_of_the_setting() -> None:
+    app = mounted("plain")
+    assert json.loads(app.code[0].value)["inspect"] is None
+    app.session_state["harness"] = {"inspect": {"set": "data/mnist", "row": 17}}
+    app.run()
+    assert json.loads(app.code[0].value)["inspect"] == ["data/mnist", 17]
+
+
+# ---- examples --------------------------------------------------------------------------------------------------------
+
+
+def pictures(count: int) -> np.ndarray:
+    return np.tile(np.arange(count, dtype=np.uint8)[:, None, None], (1, 28, 28))
+
+
+def test_examples_keep_rows_and_places_though_scores_are_left_out() -> None:
+    values = scores(9).values.copy()
+    values[[2, 5], 0] = np.nan
+    packed = (pack("ind", scores(4)), pack("mnist", LayerScores(values, LAYERS)))
+    rows = np.arange(9) * 10 + 1
+    shown = pack_examples(
+        packed,
+        {"ind": Examples("a", pictures(4), np.arange(4)), "mnist": Examples("b", pictures(9), rows)},
+    )
+    assert shown is not None
+    header, sections = read_sections(shown.payload)
+    assert header["sets"] == [
+        {"name": "ind", "ref": "a", "first": 0, "count": 4},
+        {"name": "mnist", "ref": "b", "first": 4, "count": 7},
+    ]
+    pixels = sections["pixels"].reshape(11, 28 * 28)
+    for cell in range(4, 11):
+        place, row = sections["at"][cell], sections["row"][cell]
+        assert row == pixels[cell, 0] * 10 + 1
+        np.testing.assert_array_equal(packed[1].values[0, :, place], values[pixels[cell, 0]])
+    assert pack_examples(packed, {}) is None
+
+
+def test_examples_stay_within_their_budget_and_are_the_same_draw_each_time() -> None:
+    packed = (pack("ind", scores(2000)), pack("mnist", scores(700)))
+    big = {n: Examples(n, np.zeros((c, 64, 64, 3), np.uint8), np.arange(c)) for n, c in (("ind", 2000), ("mnist", 700))}
+    first, second = (pack_examples(packed, big) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first.id == second.id
+    assert len(first.payload) <= 1_250_000
+    assert read_sections(first.payload)[0]["count"] == 600
+    with pytest.raises(InputError, match="700 scores but 2 images"):
+        pack_examples(packed, {"mnist": Examples("m", pictures(2), np.arange(2))})

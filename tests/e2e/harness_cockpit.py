@@ -15,7 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import streamlit as st
 
+from app import tuning_facts
 from app.components.cockpit import cockpit
+from app.components.examples_packing import Examples
 from fssd_core.types import LayerScores, Weights
 
 LAYERS = ("conv1", "conv2", "fc1", "logits")
@@ -72,6 +74,13 @@ def case(name: str) -> tuple[object, dict[str, object], tuple[str, ...]]:
     return ind, {"mnist": oods["mnist"]}, LAYERS
 
 
+def images(name: str, scores: object) -> Examples:
+    """Grey pictures whose brightness is their row, and rows that are not 0, 1, 2 ..."""
+    count = len(scores if isinstance(scores, LayerScores) else next(iter(scores.values())))
+    shade = (np.arange(count) % 256).astype(np.uint8)
+    return Examples(f"data/{name}", np.tile(shade[:, None, None], (1, 28, 28)), 7 * np.arange(count) + 3)
+
+
 def presets(layers: tuple[str, ...]) -> dict[str, Weights]:
     """Three presets with the labels they used."""
     alpha = np.linspace(-0.9, 1.2, len(layers))
@@ -87,6 +96,7 @@ def presets(layers: tuple[str, ...]) -> dict[str, Weights]:
 def main() -> None:
     st.set_page_config(layout="wide")
     ind, oods, layers = case(st.query_params.get("case", "plain"))
+    names = {"fmnist:test": ind, **oods}
     setting = cockpit(
         ind,
         oods,
@@ -94,6 +104,9 @@ def main() -> None:
         presets=presets(layers),
         ind_name="fmnist:test",
         tested="none of which chose α",
+        examples={name: images(name, scores) for name, scores in names.items()},
+        report=lambda setting, blocks: {"rates": tuning_facts.rates(setting, blocks, seed=0)},
+        on_open=lambda ref, row: st.session_state.update(opened=[ref, row]),
         key="harness",
     )
     runs = st.session_state["runs"] = st.session_state.get("runs", 0) + 1
@@ -106,6 +119,8 @@ def main() -> None:
         "chosen": setting.chosen,
         "prevalence": setting.choice.prevalence,
         "ood": setting.ood,
+        "inspect": setting.inspect,
+        "opened": st.session_state.get("opened"),
         "runs": runs,
     }
     st.code(json.dumps(told))

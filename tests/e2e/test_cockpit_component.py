@@ -19,7 +19,7 @@ from tests.e2e.conftest import open_page, serve
 pytest.importorskip("streamlit")
 from app.components.scores_packing import columns_at, pack
 from fssd_core.metrics import aupr
-from fssd_core.operating_point import Choice, choose_threshold, outlook
+from fssd_core.operating_point import Choice, choose_threshold, outlook, rate_intervals
 from fssd_core.types import LayerScores
 from tests.e2e import harness_cockpit as harness
 
@@ -536,3 +536,100 @@ def test_precision_can_stand_at_the_expected_share_of_ood(browser: Any, server: 
         page.get_by_role("button", name="ood positive").click()
         probe(page, "updates")
         assert title.inner_text() == f"PR · AUPR-OUT {aupr(a, b, positive='ood', prevalence=0.05):.4f}"
+
+
+# ---- examples and intervals ------------------------------------------------------------------------------------------
+
+
+def thumbs(page: Any, side: str) -> list[tuple[int, float, str]]:
+    """(row, score, verdict) of the shown images, from left to right."""
+    found = page.locator(f".thumbs.{side} button").all()
+    labels = [(b.bounding_box()["x"], b.get_attribute("aria-label"), b.get_attribute("class")) for b in found]
+    out = []
+    for _, label, kind in sorted(labels):
+        row, score, verdict = re.search(r"row (\d+): score ([-\d.]+), (\w+)", label).groups()
+        assert verdict in kind.split()
+        out.append((int(row), float(score), verdict))
+    return out
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_examples_stand_at_their_scores_borderline_first_and_follow_the_drag(
+    browser: Any, server: str, width: int
+) -> None:
+    ind, oods, layers = harness.case("plain")
+    alpha = harness.presets(layers)["logistic"].normalised().alpha
+    with shown(browser, server, "plain", width=width) as page:
+        page.locator("button.thumb").first.wait_for()
+        threshold = probe(page, "state.threshold")
+        for side, scores in (("ind", ind), ("ood", oods["mnist"])):
+            exact = combined(columns(scores), alpha)
+            seen = thumbs(page, side)
+            assert len(seen) >= 6
+            for row, score, verdict in seen:
+                assert score == pytest.approx(exact[(row - 3) // 7], abs=1e-3)
+                assert verdict == ("accepted" if exact[(row - 3) // 7] >= threshold else "rejected")
+            assert [s for _, s, _ in seen] == sorted(s for _, s, _ in seen)
+            assert {v for _, _, v in seen} == {"accepted", "rejected"}, "borderline cases on both sides"
+        before = thumbs(page, "ind")
+        slide(page, "Weight of logits", -0.5)
+        probe(page, "updates")
+        moved = thumbs(page, "ind")
+        assert {row for row, _, _ in moved} == {row for row, _, _ in before}, "the same images while the hand moves"
+        now = probe(page, "state.alpha")
+        exact, threshold = combined(columns(ind), now), probe(page, "state.threshold")
+        for row, score, verdict in moved:
+            assert score == pytest.approx(exact[(row - 3) // 7], abs=1e-3)
+            assert verdict == ("accepted" if exact[(row - 3) // 7] >= threshold else "rejected")
+        assert told(page)["runs"] == 1
+
+
+def test_an_example_is_inspected_with_the_keyboard_and_its_link_followed(browser: Any, server: str) -> None:
+    with shown(browser, server, "plain") as page:
+        page.locator("button.thumb").first.wait_for()
+        button = page.locator(".thumbs.ood button").nth(2)
+        row = thumbs(page, "ood")[2][0]
+        button.focus()
+        press(page, "Enter")
+        assert after_run(page, 1)["inspect"] == ["data/mnist", row]
+        assert button.get_attribute("aria-pressed") == "true"
+        link = page.get_by_role("link", name="Inspect this image")
+        assert link.get_attribute("href") == f"inspect?set=data%2Fmnist&row={row}"
+        link.click()
+        assert after_run(page, 2)["opened"] == ["data/mnist", row]
+
+
+def test_kept_examples_stay_after_a_release(browser: Any, server: str) -> None:
+    with shown(browser, server, "plain") as page:
+        page.locator("button.thumb").first.wait_for()
+        page.get_by_label("keep these when I let go").check()
+        before = {row for row, _, _ in thumbs(page, "ind")}
+        page.get_by_role("button", name="uniform").click()
+        after_run(page, 1)
+        assert {row for row, _, _ in thumbs(page, "ind")} == before
+        page.get_by_label("keep these when I let go").uncheck()
+        probe(page, "updates")
+        assert {row for row, _, _ in thumbs(page, "ind")} != before
+
+
+def test_intervals_stand_beside_the_numbers_they_are_of_and_go_while_these_move(browser: Any, server: str) -> None:
+    ind, oods, layers = harness.case("plain")
+    known = "[data-words=intervals]"
+    with shown(browser, server, "plain") as page:
+        alpha = harness.presets(layers)["logistic"].normalised().alpha
+        a, b = combined(columns(ind), alpha), combined(columns(oods["mnist"]), alpha)
+        found = rate_intervals(
+            a, b, probe(page, "state.threshold"), Choice(), samples=500, generator=np.random.default_rng(0)
+        )
+        low, high = found.fixed["tpr"]
+        words = page.locator(known).inner_text()
+        assert f"TPR {100 * low:.1f} to {100 * high:.1f} %" in words
+        low, high = found.rechosen["fpr"]
+        assert "chosen anew by the same rule on each draw" in words
+        assert f"FPR {100 * low:.1f} to {100 * high:.1f} %." in words
+        slide(page, "Weight of conv1", 0.2)
+        probe(page, "updates")
+        assert page.locator(known).inner_text() == ""
+        page.get_by_role("button", name="TPR 80 %").click()
+        after_run(page, 1)
+        page.locator(known).filter(has_text="TPR 7").wait_for()

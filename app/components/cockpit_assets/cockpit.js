@@ -3,6 +3,7 @@ import { EpsilonPanel, SetsPanel } from "./controls.js";
 import { PrPanel, RocPanel } from "./curves.js";
 import { count, h, percent, setText, share } from "./dom.js";
 import { Engine } from "./engine.js";
+import { onGallery } from "./gallery.js";
 import { HistogramPanel } from "./histogram.js";
 import { History } from "./history.js";
 import { readLook } from "./look.js";
@@ -10,6 +11,7 @@ import { OperatingControls } from "./operating.js";
 import { chooseThreshold, outlook, usesOod } from "./operating_point.js";
 import { ConfusionPanel, Tiles, noticeFor } from "./results.js";
 import { block, onBlock } from "./store.js";
+import { StripPanel } from "./strip.js";
 import { WeightsPanel, activeInWords } from "./weights.js";
 
 const KEY_PAUSE = 350; // ms after the last key until the setting goes to Python
@@ -32,6 +34,7 @@ export class Cockpit {
     this.histogram = new HistogramPanel(this);
     this.operating = new OperatingControls(this);
     this.histogram.append(this.operating.element);
+    this.strip = new StripPanel(this);
     this.roc = new RocPanel(this);
     this.pr = new PrPanel(this);
     this.confusionPanel = new ConfusionPanel();
@@ -45,7 +48,7 @@ export class Cockpit {
         "div",
         { class: "columns" },
         h("div", { class: "side" }, this.weights.element, this.epsilon.element, this.sets.element),
-        h("div", { class: "main" }, this.histogram.element, h("div", { class: "pair" }, this.roc.element, this.pr.element), this.confusionPanel.element),
+        h("div", { class: "main" }, this.histogram.element, this.strip.element, h("div", { class: "pair" }, this.roc.element, this.pr.element), this.confusionPanel.element),
       ),
     );
     this.root = h("div", { class: "cockpit" }, this.waiting, this.body, this.announcer);
@@ -54,16 +57,18 @@ export class Cockpit {
       for (const panel of this.charts) panel.plot.measure();
       this.redraw();
     });
-    this.charts = [this.histogram, this.roc, this.pr];
+    this.charts = [this.histogram, this.strip, this.roc, this.pr];
     for (const panel of this.charts) this.resizing.observe(panel.canvas);
-    this.stopListening = onBlock(() => this.#load());
+    const listening = [onBlock(() => this.#load()), onGallery(() => this.redraw())];
+    this.stopListening = () => listening.forEach((end) => end());
     parent.append(this.root);
   }
 
   /** Takes what Python sent; called at first, whenever it changed, and when the theme changed. */
-  receive({ data, setStateValue }) {
+  receive({ data, setStateValue, setTriggerValue }) {
     this.config = data;
     this.send = setStateValue;
+    this.trigger = setTriggerValue;
     this.#load();
   }
 
@@ -120,6 +125,7 @@ export class Cockpit {
       origin: preset?.name ?? (start.labels === "none" ? null : start.name),
     };
     this.thresholdAt = null;
+    this.strip.chooseAnew();
     this.#flush();
     this.history.push(this.state);
   }
@@ -201,6 +207,7 @@ export class Cockpit {
   commit() {
     clearTimeout(this.keyTimer);
     this.moving = false;
+    this.strip.chooseAnew();
     this.#flush();
     if (this.history.push(this.state)) this.#post();
     this.redraw(); // the undo buttons, and what waited for the hand to rest
@@ -231,6 +238,7 @@ export class Cockpit {
     this.engine.setAlpha(entry.alpha);
     this.engine.setEpsilon(entry.epsilon);
     this.thresholdAt = this.#ruledBy(); // the threshold of then, not a new one
+    this.strip.chooseAnew();
     this.#changed();
     this.#flush();
     this.#post();
@@ -302,8 +310,18 @@ export class Cockpit {
       colourIndex: config.ood.findIndex((set) => set.name === state.ood),
       outlook: outlook(achieved, choice),
       rates: `TPR ${percent(achieved.tpr)}, FPR ${percent(achieved.fpr)}`,
+      facts: this.#facts(),
       histograms: (bins) => engine.histograms(state.ood, range, bins),
     };
+  }
+
+  /** What the server computed, as long as the page stands where it was computed for. */
+  #facts() {
+    const { facts } = this.config;
+    const { alpha, epsilon, threshold, ood } = this.state;
+    const place = facts?.for;
+    const same = place && place.epsilon === epsilon && place.threshold === threshold && place.ood === ood && alpha.every((a, k) => a === place.alpha[k]);
+    return same ? facts : null;
   }
 
   /** What the rule's threshold was chosen on; while it stays, the threshold does too. */
