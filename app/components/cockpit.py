@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,8 @@ class Setting:
         ood: name of the chosen ood set; None for all together.
         by_user: whether the user has let a control go since the start was given.
         inspect: (data reference, row) of the example image that is selected.
+        preset: name of the preset in force, if any.
+        origin: name of the preset that alpha was started from, if any.
     """
 
     weights: Weights
@@ -58,6 +60,8 @@ class Setting:
     ood: str | None
     by_user: bool = False
     inspect: tuple[str, int] | None = None
+    preset: str | None = None
+    origin: str | None = None
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -82,6 +86,9 @@ def cockpit(
     examples: Mapping[str, Examples] | None = None,
     report: Callable[[Setting, tuple[Block, ...]], dict[str, Any]] | None = None,
     on_open: Callable[[str, int], None] | None = None,
+    pins: Sequence[Mapping[str, Any]] = (),
+    pins_left: int = 0,
+    on_pins: Callable[[Mapping[str, Any], Setting], None] | None = None,
     key: str = "cockpit",
     on_change: Callable[[], None] | None = None,
 ) -> Setting:
@@ -109,6 +116,10 @@ def cockpit(
         report: what the server adds beside the numbers once a control is let go ('rates', 'epsilon', 'pins'); shown as
             long as the page stands where it was computed.
         on_open: called with (data reference, row) when the user follows an example's link to its own page.
+        pins: settings to lay under the present one, at most four: name, alpha, epsilon, threshold, choice, preset and
+            origin of each.
+        pins_left: how many more there are that do not fit these scores.
+        on_pins: called with what the user asks for ({'do': 'add'}, {'do': 'remove', 'pin': 0} ...) and the setting.
         key: of the component.
         on_change: called before the rerun that a released control causes.
 
@@ -125,12 +136,13 @@ def cockpit(
     config = configuration(blocks, start, ready, key=key, ind_name=ind_name, tested=tested, unit=unit, margin=margin)
     shown = pack_examples(blocks, examples or {})
     config |= {"examples": shown.id if shown else None, "inspect": "inspect" if on_open else None}
+    config |= {"pins": [dict(pin) for pin in pins], "pinsLeft": pins_left}
     if report is not None:
         config["facts"] = {"for": place_of(setting), **report(setting, blocks)}
     with st.container(gap=None):
         result = _cockpit(
             key=key, data=config, on_setting_change=on_change or _nothing, on_inspect_change=_nothing,
-            on_open_change=_nothing,
+            on_open_change=_nothing, on_pins_change=_nothing,
         )  # fmt: skip
         if shown is not None:
             _examples(key=f"{key}:examples", data=shown.payload)
@@ -138,6 +150,8 @@ def cockpit(
             _carrier(key=f"{key}:scores:{number}", data=block.payload())
     if on_open is not None and (opened := result.get("open")):
         on_open(str(opened["set"]), int(opened["row"]))
+    if on_pins is not None and (asked := result.get("pins")):
+        on_pins(asked, setting)
     picked = result.get("inspect")
     return replace(setting, inspect=(str(picked["set"]), int(picked["row"]))) if picked else setting
 
@@ -310,6 +324,8 @@ def setting_of(
             choice=Choice(**returned["choice"]),
             ood=returned["ood"] if returned["ood"] in [*names, None] else names[0],
             by_user=True,
+            preset=returned["preset"],
+            origin=returned["origin"],
         )
     weights = Weights(tuple(start["alpha"]), layers, start["name"], start["labels"])
     choice = Choice(**start["choice"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import streamlit as st
 
-from app import session, tuning_facts, tuning_state
+from app import pins, session, tuning_facts, tuning_state
 from app.components.cockpit import Setting, cockpit
 from app.components.examples_packing import Examples
 from app.components.scores_packing import Block, pack, scores_at
@@ -86,7 +88,19 @@ def _presets(plain: dict[str, Comparison], seed: int) -> dict[str, Weights]:
 def _cockpit(
     study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison], presets: dict[str, Weights]
 ) -> Setting:
-    start = tuning_state.start(study, presets)
+    start = tuning_state.start(study, presets, key="tuning-cockpit")
+    shown = pins.usable(start["weights"].layers, sorted(sweeps[study.ind]))
+
+    def change_pins(action: Mapping[str, object], setting: Setting) -> None:
+        pins.apply(action, setting, shown)
+        st.rerun()
+
+    def report(setting: Setting, blocks: tuple[Block, ...]) -> dict[str, object]:
+        return {
+            "rates": tuning_facts.rates(setting, blocks, seed=study.seed),
+            "pins": pins.differences(setting, shown, blocks, seed=study.seed),
+        }
+
     rows = next(iter(plain.values())).split.test_ind
     fitted = len(next(iter(plain.values())).split.fit_ind)
     return cockpit(
@@ -99,7 +113,10 @@ def _cockpit(
         ind_name=title_of(study.ind),
         tested=f"none of which is among the {fitted} a set that alpha may be fitted on",
         examples=_examples(study, plain),
-        report=lambda setting, blocks: _report(study, setting, blocks),
+        report=report,
+        pins=pins.told(shown),
+        pins_left=len(pins.pins()) - len(shown),
+        on_pins=change_pins,
         on_open=_open,
         key="tuning-cockpit",
         **start,
@@ -112,10 +129,6 @@ def _examples(study: Study, plain: dict[str, Comparison]) -> dict[str, Examples]
     tested |= {ref: comparison.split.test_ood for ref, comparison in plain.items()}
     sets = {ref: open_data(study, ref, root=session.data_root()).take(rows) for ref, rows in tested.items()}
     return {title_of(ref): Examples(ref, images.images, images.rows) for ref, images in sets.items()}
-
-
-def _report(study: Study, setting: Setting, blocks: tuple[Block, ...]) -> dict[str, object]:
-    return {"rates": tuning_facts.rates(setting, blocks, seed=study.seed)}
 
 
 def _open(ref: str, row: int) -> None:

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import streamlit as st
 
-from app import tuning_facts
-from app.components.cockpit import cockpit
+from app import pins, tuning_facts
+from app.components.cockpit import Setting, cockpit
 from app.components.examples_packing import Examples
 from fssd_core.types import LayerScores, Weights
 
@@ -96,6 +96,12 @@ def presets(layers: tuple[str, ...]) -> dict[str, Weights]:
 def main() -> None:
     st.set_page_config(layout="wide")
     ind, oods, layers = case(st.query_params.get("case", "plain"))
+    shown = pins.pins()
+
+    def change_pins(action: dict[str, object], setting: Setting) -> None:
+        pins.apply(action, setting, shown)
+        st.rerun()
+
     names = {"fmnist:test": ind, **oods}
     setting = cockpit(
         ind,
@@ -105,7 +111,12 @@ def main() -> None:
         ind_name="fmnist:test",
         tested="none of which chose α",
         examples={name: images(name, scores) for name, scores in names.items()},
-        report=lambda setting, blocks: {"rates": tuning_facts.rates(setting, blocks, seed=0)},
+        report=lambda setting, blocks: {
+            "rates": tuning_facts.rates(setting, blocks, seed=0),
+            "pins": pins.differences(setting, shown, blocks, seed=0),
+        },
+        pins=pins.told(shown),
+        on_pins=change_pins,
         on_open=lambda ref, row: st.session_state.update(opened=[ref, row]),
         key="harness",
     )

@@ -20,6 +20,7 @@ pytest.importorskip("streamlit")
 from app.components.scores_packing import columns_at, pack
 from fssd_core.metrics import aupr
 from fssd_core.operating_point import Choice, choose_threshold, outlook, rate_intervals
+from fssd_core.paired import paired_differences
 from fssd_core.types import LayerScores
 from tests.e2e import harness_cockpit as harness
 
@@ -493,7 +494,9 @@ def test_page_and_core_choose_the_same_threshold_by_every_rule(browser: Any, ser
             words = page.locator("[data-words=prevalence]").inner_text()
             assert f"At a prevalence of {100 * choice.prevalence:g} % ood" in words
         press(page, "Tab")
-        page.wait_for_function("document.querySelector('[data-testid=stCode] code').innerText.includes('\"value\": 0')")
+        page.wait_for_function(
+            "document.querySelector('[data-testid=stCode] code').innerText.includes('\"value\": 0,')"
+        )
         after = told(page)
         assert after["chosen"] == {"by": "alarms", "value": 0, "images": 2000, "prevalence": 0.4}
         assert after["threshold"] == probe(page, "state.threshold")
@@ -633,3 +636,67 @@ def test_intervals_stand_beside_the_numbers_they_are_of_and_go_while_these_move(
         page.get_by_role("button", name="TPR 80 %").click()
         after_run(page, 1)
         page.locator(known).filter(has_text="TPR 7").wait_for()
+
+
+# ---- pins ------------------------------------------------------------------------------------------------------------
+
+
+def test_pins_are_compared_in_the_page_and_by_the_server_on_the_same_images(browser: Any, server: str) -> None:
+    ind, oods, layers = harness.case("plain")
+    alphas = {name: w.normalised().alpha for name, w in harness.presets(layers).items()}
+    sides = {n: (combined(columns(ind), a), combined(columns(oods["mnist"]), a)) for n, a in alphas.items()}
+    with shown(browser, server, "plain") as page:
+        pin = page.get_by_role("button", name="Pin this setting")
+        pin.click()
+        page.get_by_label("Name of pin 1").wait_for()
+        assert page.get_by_label("Name of pin 1").input_value() == "logistic"
+        cells = {k: page.locator(f"[data-pin='0'][data-number={k}]") for k in ("auroc", "fpr95", "auprIn")}
+        cells["auroc"].filter(has_text="±0.0000 [±0.0000, ±0.0000]: not decided").wait_for()
+        runs = told(page)["runs"]
+        page.get_by_role("button", name="uniform").click()
+        after_run(page, runs)
+        cells["auroc"].filter(has_text="−").wait_for()
+        wanted = expected(*sides["logistic"])
+        assert {k: probe(page, "pins[0]")[k] for k in wanted} == pytest.approx(wanted, abs=1e-12)
+        found = paired_differences(
+            sides["uniform"],
+            sides["logistic"],
+            names=["auroc", "fpr95", "aupr_in"],
+            samples=300,
+            generator=np.random.default_rng(0),
+        )["auroc"]
+        signed = lambda v: f"{'+' if v > 0 else '−'}{abs(v):.4f}"  # noqa: E731
+        text = f"{signed(found.value)} [{signed(found.low)}, {signed(found.high)}]"
+        assert cells["auroc"].locator("small").inner_text() == text
+        assert found.decided
+        slide(page, "Weight of conv1", 0.3)
+        probe(page, "updates")
+        assert cells["auroc"].locator("small").inner_text() == "", "an interval of another setting is not shown"
+
+        name = page.get_by_label("Name of pin 1")
+        name.fill("the start")
+        press(page, "Enter")
+        page.get_by_role("button", name="Unpin the start").wait_for()
+        page.get_by_role("button", name="Go to").click()
+        assert probe(page, "state.alpha") == pytest.approx(alphas["logistic"], abs=0)
+        page.get_by_role("button", name="Unpin the start").click()
+        page.get_by_text("Nothing is pinned").wait_for()
+
+
+def test_at_most_four_settings_are_pinned(browser: Any, server: str) -> None:
+    with shown(browser, server, "sets", width=390) as page:
+        pin = page.get_by_role("button", name="Pin this setting")
+        for number in range(1, 5):
+            pin.click()
+            page.get_by_label(f"Name of pin {number}").wait_for()
+        names = [page.get_by_label(f"Name of pin {n}").input_value() for n in range(1, 5)]
+        assert names == ["logistic", "logistic (2)", "logistic (3)", "logistic (4)"]
+        assert pin.get_attribute("aria-disabled") == "true"
+        beyond = page.locator(".cockpit").evaluate("e => e.scrollWidth - e.clientWidth")
+        assert beyond <= 0
+        page.get_by_label("all together").check()
+        ind, oods, layers = harness.case("sets")
+        alpha = harness.presets(layers)["logistic"].normalised().alpha
+        pooled = np.concatenate([combined(columns(ood), alpha) for ood in oods.values()])
+        wanted = expected(combined(columns(ind), alpha), pooled)
+        assert probe(page, "pins[3]")["auroc"] == pytest.approx(wanted["auroc"], abs=1e-12)

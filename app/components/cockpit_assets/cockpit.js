@@ -9,6 +9,7 @@ import { History } from "./history.js";
 import { readLook } from "./look.js";
 import { OperatingControls } from "./operating.js";
 import { chooseThreshold, outlook, usesOod } from "./operating_point.js";
+import { DASHES, PinsPanel } from "./pins.js";
 import { ConfusionPanel, Tiles, noticeFor } from "./results.js";
 import { block, onBlock } from "./store.js";
 import { StripPanel } from "./strip.js";
@@ -38,6 +39,7 @@ export class Cockpit {
     this.roc = new RocPanel(this);
     this.pr = new PrPanel(this);
     this.confusionPanel = new ConfusionPanel();
+    this.pinsPanel = new PinsPanel(this);
     this.body = h(
       "div",
       { class: "body", hidden: true },
@@ -48,7 +50,7 @@ export class Cockpit {
         "div",
         { class: "columns" },
         h("div", { class: "side" }, this.weights.element, this.epsilon.element, this.sets.element),
-        h("div", { class: "main" }, this.histogram.element, this.strip.element, h("div", { class: "pair" }, this.roc.element, this.pr.element), this.confusionPanel.element),
+        h("div", { class: "main" }, this.histogram.element, this.strip.element, h("div", { class: "pair" }, this.roc.element, this.pr.element), this.confusionPanel.element, this.pinsPanel.element),
       ),
     );
     this.root = h("div", { class: "cockpit" }, this.waiting, this.body, this.announcer);
@@ -100,6 +102,12 @@ export class Cockpit {
     if (shape !== this.shape) {
       for (const panel of [this.weights, this.epsilon, this.sets]) panel.rebuild(config);
       this.shape = shape;
+    }
+    const pins = JSON.stringify([config.pins, content]);
+    if (pins !== this.pinned) {
+      this.pinsPanel.rebuild(config);
+      this.pinned = pins;
+      this.pinCurves = new Map();
     }
     this.waiting.hidden = true;
     this.body.hidden = false;
@@ -185,6 +193,24 @@ export class Cockpit {
 
   choose(name) {
     this.state.ood = name;
+    this.#changed();
+    this.commit();
+  }
+
+  /** Tells Python what to do with the pins. */
+  act(action) {
+    this.trigger("pins", action);
+  }
+
+  /** Takes over a pinned setting; a step of the history. */
+  goTo(pin) {
+    const { knots } = this.config;
+    const epsilon = Math.max(knots[0], Math.min(knots[knots.length - 1], pin.epsilon));
+    const { alpha, threshold, choice, preset, origin } = structuredClone(pin);
+    Object.assign(this.state, { alpha, epsilon, threshold, choice, preset, origin });
+    this.engine.setAlpha(alpha);
+    this.engine.setEpsilon(epsilon);
+    this.thresholdAt = this.#ruledBy();
     this.#changed();
     this.commit();
   }
@@ -278,7 +304,7 @@ export class Cockpit {
     const { metrics, confusion, curve, layerAurocs, table } = this.model;
     Object.assign((globalThis.__fssdCockpit[this.config.key] ??= {}), {
       ...{ computeMs: computed - begun, drawMs: done - computed, updates: this.updates, state: this.state },
-      ...{ metrics, confusion, curve, layerAurocs, table, outlook: this.model.outlook, engine: this.engine },
+      ...{ metrics, confusion, curve, layerAurocs, table, outlook: this.model.outlook, pins: this.model.pins.map((pin) => pin.metrics), engine: this.engine },
     });
   }
 
@@ -311,8 +337,19 @@ export class Cockpit {
       outlook: outlook(achieved, choice),
       rates: `TPR ${percent(achieved.tpr)}, FPR ${percent(achieved.fpr)}`,
       facts: this.#facts(),
+      pins: this.#pinCurves(),
       histograms: (bins) => engine.histograms(state.ood, range, bins),
     };
+  }
+
+  /** Curves and numbers of the pins against the chosen ood, kept until either changes. */
+  #pinCurves() {
+    const { ood } = this.state;
+    if (!this.pinCurves.has(ood)) {
+      const of = (pin, i) => ({ dashes: DASHES[i], ...this.engine.compareAt(ood, pin.alpha, pin.epsilon) });
+      this.pinCurves.set(ood, this.config.pins.map(of));
+    }
+    return this.pinCurves.get(ood);
   }
 
   /** What the server computed, as long as the page stands where it was computed for. */
@@ -339,6 +376,7 @@ export class Cockpit {
     this.operating.update(model);
     this.sets.update(model, look);
     this.confusionPanel.update(model);
+    this.pinsPanel.update(model);
     const { config, metrics, unit } = model;
     const tested = `Tested on ${count(metrics.indCount)} ${config.ind.name} and ${count(metrics.oodCount)} ${model.oodName} ${unit}`;
     setText(this.labels, `${activeInWords(model.state, config)} ${tested}${config.tested ? `, ${config.tested}` : ""}.`);

@@ -97,15 +97,16 @@ class CurvePanel {
     plot.axes(look, { xLabel: labels.x, yLabel: labels.y, xTicks: 5, yTicks: 6 });
     plot.clipped((c) => {
       this.chance(c, model, look);
-      if (model.defined) this.#curve(c, model, look);
+      if (!model.defined) return;
+      for (const pin of model.pins) this.#curve(c, model, pin, { colour: look.text, width: 1.5, dashes: pin.dashes });
+      this.#curve(c, model, model, { colour: look.oodAt(model.colourIndex), width: 2.25, dashes: [] });
     });
     this.#point(model, look);
     this.words(model);
   }
 
-  #curve(c, model, look) {
+  #curve(c, model, { curve, metrics }, { colour, width, dashes }) {
     const { plot } = this;
-    const { curve, metrics } = model;
     const at = this.at(model);
     const steps = this.kind !== "roc"; // average precision is a sum of steps, AUROC of trapezia
     const backward = this.kind === "ood";
@@ -129,9 +130,11 @@ class CurvePanel {
       lastX = x;
       lastY = y;
     }
-    c.strokeStyle = look.oodAt(model.colourIndex);
-    c.lineWidth = 2.25;
+    c.strokeStyle = colour;
+    c.lineWidth = width;
+    c.setLineDash(dashes);
     c.stroke();
+    c.setLineDash([]);
   }
 
   #point(model, look) {

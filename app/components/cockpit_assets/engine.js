@@ -100,6 +100,19 @@ export class Engine {
     return { ind, ood, curve, metrics, range: scoreRange(ind, ood) };
   }
 
+  /** Curve and numbers of ind against the chosen ood under another alpha and epsilon; the present ones stay. */
+  compareAt(name, alpha, epsilon) {
+    const scores = (set) => {
+      const columns = set.splines.map((spline) => spline.at(epsilon, new Float64Array(set.count)));
+      return sortInto(combine(columns, alpha, new Float64Array(set.count)), new Float64Array(set.count));
+    };
+    const ind = scores(this.ind);
+    const parts = (name === null ? this.oods : [this.chosen(name)]).map(scores);
+    const ood = mergeSorted(parts, new Float64Array(parts.reduce((sum, part) => sum + part.length, 0)));
+    const curve = makeCurve(ind.length + ood.length);
+    return { curve, metrics: evaluate(ind, ood, curve) };
+  }
+
   confusion(name, threshold) {
     return confusion(this.sorted(this.ind), this.sortedOod(name), threshold);
   }
