@@ -17,12 +17,31 @@ from fssd_core.study import Study, study_layers
 from fssd_core.types import Weights
 
 KEPT = "_setting"
+STARTED = "_tuning_started"
 NUMBERS = {"tpr": ("tpr",), "fpr": ("fpr",), "cost": ("miss", "alarm"), "alarms": ("alarms", "images")}
 """By rule: the numbers that follow it in the address, `choose=cost:10:1`."""
 
 
-def start(study: Study, presets: Mapping[str, Weights]) -> dict[str, Any]:
-    """Arguments of the cockpit: as last let go, else as the address says, else uniform alpha at 95 % TPR."""
+def start(study: Study, presets: Mapping[str, Weights], *, key: str = "tuning-cockpit") -> dict[str, Any]:
+    """Arguments of the cockpit: as last let go, else as the address says, else uniform alpha at 95 % TPR.
+
+    While the cockpit stands on the page for the same study, they stay what they were: the page itself knows better what
+    was let go than a value that is one run old.
+
+    Args:
+        study: what is tuned.
+        presets: alpha by name.
+        key: of the cockpit, whose state is there only while it is on the page.
+    """
+    last = st.session_state.get(STARTED)
+    if last is not None and last["study"] == study and st.session_state.get(key):
+        return last["arguments"]
+    arguments = _fresh(study, presets)
+    st.session_state[STARTED] = {"study": study, "arguments": arguments}
+    return arguments
+
+
+def _fresh(study: Study, presets: Mapping[str, Weights]) -> dict[str, Any]:
     layers = study_layers(study)
     kept: Setting | None = st.session_state.get(KEPT)
     if kept is not None and kept.weights.layers == layers:

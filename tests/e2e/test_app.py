@@ -122,6 +122,22 @@ def test_alpha_changes_the_numbers_in_the_page_and_then_in_python_and_the_addres
         assert tile(page, "auroc") == pytest.approx(after, abs=1e-9)
 
 
+def test_one_change_after_another_is_kept_and_undone(browser, url):
+    with open_page(browser, f"{url}/tuning") as page:
+        tuned(page)
+        seen = [tile(page, "auroc")]
+        for preset in ("standardised", "logistic on mnist", "logistic on photo-patches"):
+            page.get_by_role("button", name=re.compile(f"^{preset}")).click()
+            page.wait_for_function(f"window.__fssdCockpit['tuning-cockpit'].metrics.auroc !== {seen[-1]}")
+            seen.append(tile(page, "auroc"))
+            page.wait_for_timeout(2500)
+            assert tile(page, "auroc") == seen[-1], f"{preset} snapped back"
+        for before in reversed(seen[:-1]):
+            page.get_by_role("button", name=re.compile("[Uu]ndo")).click()
+            page.wait_for_timeout(1200)
+            assert tile(page, "auroc") == pytest.approx(before, abs=1e-9)
+
+
 def test_a_preset_that_saw_labels_says_so(browser, url):
     with open_page(browser, f"{url}/tuning") as page:
         tuned(page)
