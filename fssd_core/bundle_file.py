@@ -116,8 +116,10 @@ def _unpack(content: bytes, name: str) -> tuple[bytes, bytes]:
     if content[:2] != b"PK":
         raise ModelError(f"{name} is no bundle (no zip file); give a file made by `fssd export` or the dashboard")
     end = content[-22:]
-    if len(end) < 22 or end[:4] != _END or content[-42:-38] == _END64:
+    if len(end) < 22 or end[:4] != _END:
         raise ModelError(f"{name} is cut off or damaged: its end is missing; copy it again")
+    if content[-42:-38] == _END64:
+        raise ModelError(f"{name} is no bundle (a zip of another kind, as PyTorch writes); give a {SUFFIX} file")
     if struct.unpack("<I", end[12:16])[0] > MAX_DIRECTORY:
         raise ModelError(f"{name} is no bundle: it lists too many files; a bundle holds {FACTS} and {TENSORS} only")
     try:

@@ -19,6 +19,7 @@ from fssd_core.cli_bundle import add_bundle_commands
 from fssd_core.cli_common import Scored, add_study_arguments, check_out, score_study, write_table
 from fssd_core.errors import CancelledError, FssdError, StoreWarning
 from fssd_core.metrics import auroc, metrics
+from fssd_core.runtime import is_out_of_memory
 from fssd_core.study import Comparison, Study, study_layers
 from fssd_core.types import Weights
 
@@ -37,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"fssd: note: {warning.message}", file=sys.stderr)
     except (FssdError, OSError) as error:
         print(f"fssd: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print("fssd: memory ran out; take fewer images (--limit, --noise-samples) or layers", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, CancelledError):
         print("fssd: stopped; what was finished is kept", file=sys.stderr)

@@ -17,6 +17,7 @@ from fssd_core.cli_common import (
     add_data_arguments,
     add_study_arguments,
     check_out,
+    check_reference,
     progress_of,
     score_study,
     tell_notes,
@@ -121,6 +122,9 @@ def _apply(arguments: argparse.Namespace) -> None:
         check_out(arguments.out)
     if arguments.limit is not None and arguments.limit < 1:
         raise InputError(f"--limit {arguments.limit} was given; give at least 1, or leave it out for all images")
+    check_reference("data", arguments.data)
+    if arguments.model is not None:
+        check_reference("model", arguments.model)
     detector = load_detector(arguments.bundle, arguments.model)
     bundle = detector.bundle
     images = _images(arguments, bundle.input_shape, bundle.seed)

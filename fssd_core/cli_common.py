@@ -22,6 +22,7 @@ from fssd_core.store import Store
 from fssd_core.study import Comparison, Study, compare, layer_scores, open_data, weights_by_rule
 from fssd_core.types import LayerScores, Weights
 
+MAX_SEED = 2**63 - 1
 OUT_KINDS = (".csv", ".parquet", ".npz")
 DATA_HELP = "registered name (fmnist:test, mnist, ...), an .npz with `images`, or a folder of images"
 Column = Sequence[Any] | npt.NDArray[Any]
@@ -77,6 +78,10 @@ class Scored:
 
 def score_study(arguments: argparse.Namespace) -> Scored:
     """Scores both sets of `add_study_arguments` and finds alpha; notes on the data go to stderr."""
+    for flag in ("model", "ind", "ood"):
+        check_reference(flag, getattr(arguments, flag))
+    if not 0 <= arguments.seed <= MAX_SEED:
+        raise InputError(f"--seed {arguments.seed} was given; it is 0 to {MAX_SEED}")
     study = Study(
         model=arguments.model,
         arch=arguments.arch,
@@ -100,6 +105,16 @@ def score_study(arguments: argparse.Namespace) -> Scored:
     tables = {ref: layer_scores(study, ref, store=store, root=root, progress=progress)[study.epsilon] for ref in sets}
     comparison = compare(study, arguments.ood, tables[study.ind], tables[arguments.ood], fit=arguments.fit)
     return Scored(study, sets, tables, comparison, weights_by_rule(arguments.alpha, comparison, seed=study.seed))
+
+
+def check_reference(flag: str, value: str) -> None:
+    """Refuses an empty reference, which as a path would be the folder one stands in.
+
+    Raises:
+        InputError: nothing was given.
+    """
+    if not value.strip():
+        raise InputError(f"--{flag} is empty; give a name (`fssd list` shows them) or a path")
 
 
 def tell_notes(images: ImageSet) -> None:
