@@ -35,7 +35,7 @@ def percent(share: float) -> str:
     return f"{hundred:.{2 if 0 < near < 1 else 1}f} %"
 
 
-def deciding_words(found: Inspection, *, most: int = 3) -> str:
+def deciding_words(found: Inspection, *, most: int = 4) -> str:
     """Which layers moved the score away from the ind median, the largest first; at most `most` are named."""
     digits = decimals(found)
 
@@ -56,7 +56,7 @@ def deciding_words(found: Inspection, *, most: int = 3) -> str:
 
 
 def decimals(found: Inspection) -> int:
-    """Decimals that give the ind spread at least two significant ones, more where the score would look like the threshold."""
+    """Decimals that show two significant ones of the ind spread, more where score and threshold would look alike."""
     least = 1 if found.spread < 100 else 0
     digits = max(least, 1 - int(np.floor(np.log10(found.spread)))) if found.spread > 0 else 1
     while digits < 6 and found.score != found.threshold and abs(found.score - found.threshold) < 10.0**-digits:
