@@ -479,6 +479,9 @@ def test_bombs_are_refused_before_anything_is_unpacked(small_bytes):
             zipfile.ZipInfo("fss.safetensors"), b"\0" * 2**26, compress_type=zipfile.ZIP_DEFLATED, compresslevel=9
         )
     assert "fss.safetensors is packed" in refused(file.getvalue())
+    lying = bytearray(small_bytes)  # says that the facts are deflated, with sizes that agree
+    lying[8] = lying[lying.index(b"PK\x01\x02") + 10] = zipfile.ZIP_DEFLATED
+    assert "bundle.json is packed" in refused(bytes(lying))
     many = io.BytesIO()
     with zipfile.ZipFile(many, "w") as archive:
         for i in range(2000):
