@@ -31,7 +31,7 @@ def show_verdict(
         "padding:.6rem 1rem;font-size:1.15rem"
     )
     st.html(f'<div class="fssd-verdict" role="status" style="{style}">{escape(plain_words(found))}</div>')
-    if notes := [f"{note.rstrip('.')}." for note in (*sample.notes, *found.notes)]:
+    if notes := [f"{note.rstrip('.')}." for note in (*_mistake(study, sample, found), *sample.notes, *found.notes)]:
         st.caption(f":material/info: {' '.join(notes)}")
     picture, figure = st.columns([1, 2.2], gap="medium")
     names = class_names(load_data(study.ind, root=session.data_root()))
@@ -59,6 +59,15 @@ def show_verdict(
             alt=f"Densities of the scores. {plain_words(found)}",
         )
     st.caption(f":material/tune: {said}. Compared with {found.counted:,} held-out images of {title_of(study.ind)}.")
+
+
+def _mistake(study: Study, sample: Sample, found: Inspection) -> tuple[str, ...]:
+    """What the verdict means where the image's side is known."""
+    if sample.ref in study.ood and found.accepted:
+        return (f"A miss: {title_of(sample.ref)} is chosen as out-of-distribution",)
+    if sample.ref == study.ind and not found.accepted:
+        return (f"A false alarm: {title_of(sample.ref)} is chosen as in-distribution",)
+    return ()
 
 
 def show_layers(found: Inspection, ind: LayerScores) -> None:

@@ -37,6 +37,7 @@ from fssd_core.study import Study, compare, layer_scores, open_data
 from fssd_core.types import LayerScores, Weights
 
 ENTRY = str(Path(__file__).resolve().parents[2] / "app" / "main.py")
+INSPECT = str(Path(ENTRY).with_name("views") / "inspect.py")
 SHIPPED = Store(Path("/dev/null/store"), [assets_root() / "store"])
 STUDY = Study()
 
@@ -380,6 +381,7 @@ def test_the_page_judges_the_row_of_the_address(data):
     app = start(set="mnist", row="17")
     assert "Accepted as in-distribution: score 126.3 above the threshold 42.2" in verdict(app)
     assert app.selectbox(key="set").value == "mnist"
+    assert any("A miss: mnist is chosen as out-of-distribution" in c.value for c in app.caption)
     assert len(app.get("plotly_chart")) == 3
     galleries = [h.proto.body for h in app.get("html") if "fssd-pictures" in h.proto.body]
     assert [g.count("<img") for g in galleries] == [1, 8, 8]
@@ -393,6 +395,7 @@ def test_buttons_lead_to_telling_images_and_epsilon_perturbs(data):
     rejected = verdict(app, other_than=before)
     assert "Rejected as out-of-distribution" in rejected
     assert "none of 1,500 ind images scores lower" in rejected
+    assert any("A false alarm: fmnist:test" in c.value for c in app.caption)
     first = app.number_input(key="row").value
     app.button(key="pick:rejected ind").click().run()
     again = verdict(app, other_than=rejected)
@@ -416,6 +419,28 @@ def test_a_drawing_is_judged_and_an_empty_pad_explained(data):
     app.session_state["_drawing"] = load_data("mnist").images[17]
     app.run()
     assert "score 126.3" in verdict(app)
+
+
+LEADING = """
+import streamlit as st
+from app import samples
+if st.button("go"):
+    samples.open_sample("mnist", 17)
+"""
+
+
+def test_other_pages_lead_here(data, tmp_path):
+    (tmp_path / "home.py").write_text(LEADING)
+    (tmp_path / "main.py").write_text(
+        "import streamlit as st\nfrom app import sidebar\n"
+        f"page = st.navigation([st.Page({str(tmp_path / 'home.py')!r}), st.Page({INSPECT!r})])\n"
+        "sidebar.show()\npage.run()\n"
+    )
+    app = AppTest.from_file(str(tmp_path / "main.py"), default_timeout=90).run()
+    assert errors(app) == ""
+    app.button[0].click().run()
+    assert "126.3" in verdict(app)
+    assert (app.selectbox(key="set").value, app.number_input(key="row").value) == ("mnist", 17)
 
 
 def test_weights_with_nan_are_one_clear_message(data):

@@ -188,3 +188,15 @@ def test_a_row_outside_is_one_clear_message(browser, url):
             timeout=60_000
         )
         assert page.locator("[data-testid=stException]").count() == 0
+
+
+def test_what_was_tuned_by_hand_is_in_force_here(browser, url):
+    with open_page(browser, url.replace("/inspect", "/tuning")) as page:
+        page.wait_for_function("window.__fssdCockpit?.['tuning-cockpit']?.metrics?.auroc > 0", timeout=60_000)
+        page.get_by_role("slider", name=re.compile("conv1")).first.focus()
+        page.keyboard.press("Home")
+        page.wait_for_function("location.search.includes('alpha=-1')")
+        page.get_by_role("link", name="Inspect").click()
+        verdict(page)
+        page.get_by_text(re.compile(r"α manual .* as on the Tuning page")).wait_for()
+        page.get_by_text(re.compile("conv1 [+−]")).first.wait_for()
