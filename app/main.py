@@ -22,6 +22,9 @@ page = st.navigation(
         st.Page(VIEWS / "about.py", title="About", icon=":material/menu_book:"),
     ]
 )
-st.html("<style>.stMainBlockContainer{padding:2.6rem 2.2rem 3rem} h1{font-size:1.9rem!important}</style>")
+st.html(
+    "<style>.stMainBlockContainer{padding:2.6rem 2.2rem 3rem} h1{font-size:1.9rem!important}"
+    "[data-stale=true]:has(.stBidiComponent){opacity:1!important;transition:none!important}</style>"
+)
 sidebar.show()
 page.run()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import streamlit as st
 from app import theme
 from app.jobs import Job, Worker
 from fssd_core.atomic import write_bytes
+from fssd_core.data.files import IMAGE_ENDINGS
 from fssd_core.errors import CancelledError, FssdError
 from fssd_core.runtime import describe_device, pick_device
 from fssd_core.store import Store, default_root
@@ -21,7 +23,6 @@ from fssd_core.study import Study, open_data, study_layers
 
 SHIPPED = (Path(__file__).resolve().parent.parent / "assets" / "store",)
 WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth")
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 MAX_OFFERED = 200
 
 
@@ -111,7 +112,15 @@ def _holds_images(folder: Path) -> bool:
     return any(p.suffix.lower() in IMAGE_ENDINGS for p in inside[:500])
 
 
-def keep_upload(name: str, content: bytes, kind: str, *, folder: str | None = None) -> str:
+def keep_upload(
+    name: str,
+    content: bytes,
+    kind: str,
+    *,
+    folder: str | None = None,
+    check: Callable[[str], object] | None = None,
+    offer: bool = True,
+) -> str:
     """Writes an upload below the user's own folder and gives its path; the name is made harmless.
 
     Args:
@@ -119,14 +128,22 @@ def keep_upload(name: str, content: bytes, kind: str, *, folder: str | None = No
         content: its bytes.
         kind: 'data' or 'model'.
         folder: name of a folder to put it into (images that belong together).
+        check: reads the result and raises what is wrong with it; such an upload is not kept.
+        offer: whether it is listed under model, ind and ood from now on.
     """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(name).name).strip("._") or "upload"
     place = default_root() / "uploads" / (folder or hashlib.sha256(content).hexdigest()[:16])
     path = place / safe
     write_bytes(path, content)
     reference = str(place if folder else path)
+    if check is not None:
+        try:
+            check(reference)
+        except FssdError:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
     own: list[str] = st.session_state.setdefault(f"_own_{kind}", [])
-    if reference not in own:
+    if offer and reference not in own:
         own.append(reference)
     return reference
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import streamlit as st
 
 from app import session
 from app.names import described, title_of
-from fssd_core.data import list_data
+from fssd_core.data import list_data, load_data
 from fssd_core.errors import FssdError
-from fssd_core.models import ModelEntry, list_archs, list_models
+from fssd_core.models import ModelEntry, list_archs, list_models, load_model
+from fssd_core.models.weights import fitting_archs, read_weights
 from fssd_core.study import DEMO_OOD, Study, study_layers
 
+RECOGNISE = "recognise it"
 SAMPLES = (200, 500, 1000, 2000, 5000, 10000)
 
 
@@ -69,12 +74,12 @@ def _model() -> tuple[str, str | None]:
     if model in own:
         arch = st.selectbox(
             "Architecture",
-            ["from the file", *list_archs()],
+            [RECOGNISE, *list_archs()],
             key="arch",
             bind="query-params",
-            help="A .safetensors file may say it itself; else choose the network the weights belong to.",
+            help="Recognised from the file where it says it or its weights fit one network alone; else choose it.",
         )
-    return str(model), None if arch in (None, "from the file") else arch
+    return str(model), None if arch in (None, RECOGNISE) else arch
 
 
 def _entry(name: str) -> ModelEntry | None:
@@ -142,8 +147,8 @@ def _own_files() -> None:
             help="A state dict. Nothing in the file is executed (safetensors, or torch.load with weights_only).",
         )
         if weights is not None:
-            with _message():
-                session.keep_upload(weights.name, weights.getvalue(), "model")
+            with _message(weights.name):
+                session.keep_upload(weights.name, weights.getvalue(), "model", check=_check_weights)
                 _once(f"model:{weights.file_id}", f"{weights.name} is now offered under Model.")
         _download()
 
@@ -174,27 +179,40 @@ def _download() -> None:
 
 
 def _keep_data(files: list) -> None:
-    with _message():
-        packed = [f for f in files if f.name.lower().endswith(".npz")]
-        pictures = [f for f in files if f not in packed]
+    packed = [f for f in files if f.name.lower().endswith(".npz")]
+    pictures = [f for f in files if f not in packed]
+    with _message(", ".join(f.name for f in packed[:1]) or "the images"):
         for file in packed:
-            session.keep_upload(file.name, file.getvalue(), "data")
+            session.keep_upload(file.name, file.getvalue(), "data", check=load_data)
         if pictures:
             folder = "images-" + "-".join(sorted(f.file_id[:6] for f in pictures)[:2]) + f"-{len(pictures)}"
-            for file in pictures:
-                session.keep_upload(file.name, file.getvalue(), "data", folder=folder)
+            for file in pictures[:-1]:
+                session.keep_upload(file.name, file.getvalue(), "data", folder=folder, offer=False)
+            last = pictures[-1]
+            session.keep_upload(last.name, last.getvalue(), "data", folder=folder, check=load_data)
         _once("data:" + ",".join(f.file_id for f in files), "Now offered under ind and ood.")
 
 
+def _check_weights(path: str) -> None:
+    """Raises what is wrong with a weight file; one that only lacks its architecture is fine, the page asks for it."""
+    weights = read_weights(Path(path))
+    if "arch" in weights.metadata or len(fitting_archs(weights)) == 1:
+        load_model(path)
+
+
 class _message:
-    """Shows a user's error beside the uploader and goes on with the rest of the sidebar."""
+    """Shows a user's error beside the uploader, under the file's own name, and goes on with the sidebar."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> bool:
         if isinstance(error, FssdError | OSError):
-            st.error(str(error), icon=":material/error:")
+            words = re.sub(r"\S*/uploads/[^/\s]+(/\S+?)?(?=[:,\s]|$)", self.name, str(error))
+            st.error(words, icon=":material/error:")
             return True
         return False
 

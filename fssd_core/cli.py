@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--out", type=Path, metavar="FILE", help="write a row an image: .csv, .parquet or .npz")
     score.set_defaults(run=_score)
     add_bundle_commands(commands)
-    listing = commands.add_parser("list", help="list models, architectures, data sets, detectors or alpha rules")
+    listing = commands.add_parser("list", help="list models, architectures, data sets or detectors")
     listing.add_argument("what", nargs="?", choices=["all", *_TABLES], default="all")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     listing.set_defaults(run=_list)

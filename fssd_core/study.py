@@ -63,9 +63,11 @@ class Study:
         object.__setattr__(self, "ood", tuple(self.ood))
         object.__setattr__(self, "layers", None if self.layers is None else tuple(self.layers))
         if self.samples is not None and self.samples < 1:
-            raise InputError(f"{self.samples} samples were asked for; give at least 1, or none for all")
+            raise InputError(f"{self.samples} samples were asked for; give at least 1, or leave it out for all")
         if self.points < 4:
             raise InputError(f"{self.points} points were asked for; a projection needs at least 4")
+        if self.seed < 0:
+            raise InputError(f"seed {self.seed} was given; a seed is 0 or more")
         if self.noise_samples < 1:
             raise InputError(f"{self.noise_samples} noise images were asked for; give at least 1 (100 is usual)")
         if not np.isfinite(self.epsilon) or abs(self.epsilon) > 1:

@@ -25,7 +25,7 @@ class GroupSummary:
         count: how many points.
         mean: mean ||F - F*||, in the layer's own units.
         median: median of the same.
-        ratio: mean over the ind mean; below 1 the group lies nearer to F* than ind.
+        ratio: mean over the ind median, the unit of the pictures; below 1: nearer to F* than most of ind.
         auroc: of the distance alone, ind positive (larger = ind); None for ind itself.
     """
 
@@ -51,7 +51,7 @@ def summarise(projection: Projection) -> list[GroupSummary]:
                 count=len(distance),
                 mean=float(distance.mean()),
                 median=float(np.median(distance)),
-                ratio=float(distance.mean() / ind.mean()) if ind.mean() > 0 else float("nan"),
+                ratio=float(distance.mean() / np.median(ind)) if np.median(ind) > 0 else float("nan"),
                 auroc=None if group.kind == "ind" else auroc(ind, distance),
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import subprocess
 import sys
@@ -60,6 +61,18 @@ def test_links_and_pictures_of_the_documents_exist():
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if not target.startswith(("http://", "https://")):
                 assert (page.parent / target).exists(), (page.name, target)
+
+
+def test_the_readmes_python_prints_the_numbers_it_states(capsys):
+    if importlib.util.find_spec("pytorch_ood") is None:
+        pytest.skip("pytorch-ood is not installed")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    code = "\n".join(blocks)
+    stated = [float(n) for n in re.findall(r"print\(.*# ([\d.]+)$", code, re.M)]
+    assert len(stated) == 3
+    exec(compile(code, "README.md", "exec"), {})
+    printed = [float(line) for line in capsys.readouterr().out.split()]
+    assert printed == pytest.approx(stated, abs=6e-5)
 
 
 def test_public_names_have_docstrings():

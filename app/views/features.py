@@ -32,7 +32,11 @@ VIEW_WORDS = {
 def show() -> None:
     """Draws the page."""
     study, layer = session.current_study(), session.current_layer()
-    st.title("Where features lie around the singularity")
+    st.title("Features around F*")
+    st.caption(
+        "F\\*, the feature space singularity, is the mean feature of pure noise. The paper's claim: unfamiliar (ood) "
+        "images lie nearer to it than the images the network was trained for (ind)."
+    )
     view = _controls(study)
     with session.guard():
         if not study.ood:
@@ -97,11 +101,14 @@ def _compute(study: Study, layer: str, view: str) -> Projection | None:
 
 def _headline(rows: list[GroupSummary], shown: Projection) -> None:
     """One line an ood set, whatever it shows, so that the picture below does not move over the checkpoints."""
-    lines = [f"Mean distance to F\\* in **{shown.layer}**, with the ind mean as 1:"]
+    untrained = session.current_study().step == 0
+    note = " Untrained: the baseline, of which the theory says nothing." if untrained else ""
+    lines = [f"Mean distance to F\\* in **{shown.layer}**, with the ind median as 1.{note}"]
     for row in rows:
         if row.kind == "ood" and row.auroc is not None:
-            words = verdict(row.auroc)
+            words = verdict(row.auroc).removeprefix("theory fails: " if untrained else "")
             colour = "red" if row.auroc < UNINFORMATIVE else "orange" if row.auroc < 0.8 else "green"
+            colour = "gray" if untrained else colour
             lines.append(
                 f"- **{title_of(row.name)}** at **{row.ratio:.2f}** · AUROC {row.auroc:.3f} · :{colour}-badge[{words}]"
             )
@@ -161,7 +168,7 @@ def _table(rows: list[GroupSummary]) -> None:
         column_config={
             "mean": st.column_config.NumberColumn(format="%.2f", help="Mean distance to F*, in the layer's own units"),
             "÷ ind": st.column_config.NumberColumn(
-                format="%.2f", help="Over the ind mean; below 1: nearer to F* than ind"
+                format="%.2f", help="Mean over the ind median; below 1: nearer to F* than most of ind"
             ),
             "AUROC": st.column_config.TextColumn(
                 help="Of this layer's distance alone, on the drawn points; ind positive, below 0.5 is inverted"

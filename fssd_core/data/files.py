@@ -8,6 +8,9 @@ from pathlib import Path
 from fssd_core.data.folder import folder_key, load_folder
 from fssd_core.data.images import ImageSet, Shape
 from fssd_core.data.npz import load_npz
+from fssd_core.errors import DataError
+
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 
 
 def file_key(path: Path) -> Hashable:
@@ -26,5 +29,7 @@ def load_file(path: Path, *, shape: Shape | None = None) -> ImageSet:
     """
     if path.is_dir():
         return load_folder(path, shape=shape)
+    if path.suffix.lower() in IMAGE_ENDINGS:
+        raise DataError(f"{path}: this is a single image; give the folder that holds it, or an .npz of images")
     images = load_npz(path)
     return images if shape is None else images.fitted(shape)

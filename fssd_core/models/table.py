@@ -15,7 +15,7 @@ from fssd_core.errors import ModelError, did_you_mean
 from fssd_core.extractor import FeatureExtractor, default_layers
 from fssd_core.models.archs import ARCHS, ArchEntry
 from fssd_core.models.nets import Shape
-from fssd_core.models.weights import ask_for_arch, fill, read_metadata, read_weights
+from fssd_core.models.weights import ask_for_arch, fill, fitting_archs, read_metadata, read_weights
 
 REGISTERED = {"demo/lenet": "lenet"}  # name -> folder of checkpoints under assets/models
 _STEP_FILE = re.compile(r"step-(\d+)\.safetensors")
@@ -95,7 +95,7 @@ def load_model(ref: str, *, arch: str | None = None, step: int | None = None) ->
 
     Args:
         ref: 'demo/lenet' (its last step), 'demo/lenet@900', or a path.
-        arch: architecture of a file that does not say it; must agree with one that does.
+        arch: architecture of a file that does not say it and fits several or none; must agree with one that does.
         step: training step of a registered checkpoint or folder; None for the last.
 
     Raises:
@@ -115,6 +115,8 @@ def load_model(ref: str, *, arch: str | None = None, step: int | None = None) ->
         path, step = _at_step(ref, _series(path), step)
         return _load(f"{ref}@{step}", path, arch, step)
     if not path.is_file():
+        if path.suffix in (".safetensors", ".pt", ".pth"):
+            raise ModelError(f"there is no weight file {ref!r}; check the path (it is looked up from {Path.cwd()})")
         raise ModelError(
             f"no model {ref!r}{did_you_mean(name, REGISTERED)}; a .safetensors, .pt or .pth file is allowed too"
         )
@@ -131,7 +133,10 @@ def _load(ref: str, path: Path, arch: str | None, step: int | None) -> LoadedMod
         raise ModelError(f"{path}: the file says its architecture is {said!r}, {arch!r} was asked for; leave it out")
     name = arch or said
     if name is None:
-        raise ask_for_arch(path, weights)
+        fitting = fitting_archs(weights)
+        if len(fitting) != 1:
+            raise ask_for_arch(path, weights)
+        name = fitting[0]  # names and shapes fit this one alone
     if name not in ARCHS:
         raise ModelError(f"{path}: no architecture {name!r}{did_you_mean(name, ARCHS)}")
     entry = ARCHS[name]

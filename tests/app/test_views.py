@@ -165,10 +165,15 @@ def plain_weights(path: Path) -> str:
     return str(path)
 
 
+def odd_weights(path: Path) -> str:
+    save_file({"strange.weight": np.zeros((3, 3), np.float32)}, path)
+    return str(path)
+
+
 BAD_WEIGHTS = {
     "damaged": (lambda p: truncated(p, LAST), "", "not a whole .safetensors"),
     "wrong architecture": (plain_weights, "mlp", "mlp"),
-    "unknown architecture": (plain_weights, "", "arch"),
+    "unknown architecture": (odd_weights, "", "fit none of the known"),
     "NaN": (nan_weights, "lenet", "NaN"),
 }
 
@@ -193,6 +198,7 @@ def test_bad_weights_are_one_clear_message_and_the_app_goes_on(home, case):
 def test_own_weights_give_the_same_pictures_as_the_demos(home):
     plain_weights(home / "mine.safetensors")
     app = start(model="mine.safetensors")
+    assert errors(app) == "", "the architecture is recognised"
     app.sidebar.selectbox(key="arch").set_value("lenet").run()
     assert errors(app) == ""
 

@@ -168,7 +168,7 @@ def test_stated_accuracy_is_the_measured_one():
         ("demo/lenet", 7, "has no step 7"),
         ("demo/lenet@x", None, "give one step, as demo/lenet@900"),
         ("demo/lenet@900", 5, "give one step"),
-        ("/no/such.pt", None, r"no model '/no/such\.pt'.*a \.safetensors, \.pt or \.pth file is allowed"),
+        ("/no/such.pt", None, r"there is no weight file '/no/such\.pt'; check the path"),
     ],
 )
 def test_unknown_models_and_steps(ref, step, message):
@@ -216,10 +216,11 @@ def test_every_usual_way_of_saving_weights(tmp_path, wrap):
     assert loaded.metadata == {}
 
 
-def test_a_file_without_an_architecture_asks_for_it_and_suggests(tmp_path):
+def test_an_architecture_is_recognised_where_the_weights_fit_one_alone_and_asked_for_otherwise(tmp_path):
     save_file(lenet().state_dict(), tmp_path / "w.safetensors")
-    with pytest.raises(ModelError, match="does not say its architecture; its weights fit --arch lenet"):
-        load_model(str(tmp_path / "w.safetensors"))
+    assert load_model(str(tmp_path / "w.safetensors")).arch == "lenet"
+    torch.save({"module." + k: v for k, v in lenet().state_dict().items()}, tmp_path / "w.pt")
+    assert load_model(str(tmp_path / "w.pt")).arch == "lenet"
     save_file({"odd": torch.zeros(2)}, tmp_path / "odd.safetensors")
     with pytest.raises(ModelError, match=r"\(odd \.\.\.\) fit none of the known; give --arch, one of lenet"):
         load_model(str(tmp_path / "odd.safetensors"))

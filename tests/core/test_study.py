@@ -50,6 +50,7 @@ def test_json_round_trip_and_hash():
         ({"samples": 0}, "at least 1"),
         ({"points": 2}, "at least 4"),
         ({"noise_samples": 0}, "at least 1"),
+        ({"seed": -1}, "0 or more"),
         ({"epsilon": float("nan")}, "in pixels"),
         ({"epsilon": 3.0}, "-1 to 1"),
         ({"gradient": "sgn"}, "did you mean 'sign'"),
