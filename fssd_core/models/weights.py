@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -151,6 +152,18 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
+UNREADABLE = (
+    *(pickle.UnpicklingError, struct.error, zipfile.BadZipFile, EOFError, OSError),
+    *(
+        RuntimeError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+    ),  # torch's unpickler on bytes that are no pickle
+)
+
+
 def _torch_file(path: Path) -> dict[str, Tensor]:
     archive = zipfile.is_zipfile(path)
     if archive and _is_script(path):
@@ -162,7 +175,7 @@ def _torch_file(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # on pickle protocols: refused files get our own message
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         with path.open("rb") as file:
             is_pickle = archive or file.read(1) == b"\x80"
         if is_pickle and isinstance(error, pickle.UnpicklingError) and "nsupported" in str(error):

@@ -381,3 +381,12 @@ def test_unknown_architectures_to_build():
 def test_an_unknown_layer_is_named():
     with pytest.raises(ModelError, match="no layer 'conv3'; did you mean"):
         load_model("demo/lenet").extractor(["conv3"])
+
+
+@pytest.mark.parametrize(
+    "content", [b"junk", b"", b"\x80", b"\x80\x02", b"PK\x03\x04", bytes(range(256)), b"\x80\x02}q\x00."]
+)
+def test_bytes_that_are_no_weights_are_one_clear_error(tmp_path, content):
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(ModelError, match=r"w\.pt: "):
+        load_model(str(tmp_path / "w.pt"), arch="lenet")
