@@ -8,6 +8,7 @@ from app import session
 from app.components.scatter import scatter
 from app.figures.distances import Ridge, ridgelines
 from app.names import class_names, title_of
+from app.samples import open_sample
 from fssd_core.models import list_models
 from fssd_core.projection import plain_words
 from fssd_core.study import Study, open_data
@@ -122,7 +123,7 @@ def _picture(study: Study, shown: Projection) -> None:
         images = projection_images(study, root=session.data_root())
         names = class_names(open_data(study, study.ind, root=session.data_root()))
     same = [g.name for g in shown.groups] == list(images)
-    scatter(
+    state = scatter(
         shown,
         images=images if same else None,
         titles={g.name: title_of(g.name) for g in shown.groups},
@@ -133,6 +134,10 @@ def _picture(study: Study, shown: Projection) -> None:
         key="features-scatter",
     )
     st.session_state["_last_picture"] = shown
+    if state.selected is not None and state.selected[0] in (study.ind, *study.ood):
+        ref, row = state.selected
+        if st.button(f"Inspect {title_of(ref)}, row {row}", icon=":material/frame_inspect:"):
+            open_sample(ref, row)
     st.caption(f":material/verified: {plain_words(shown)}")
 
 

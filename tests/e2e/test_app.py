@@ -96,6 +96,11 @@ def test_hover_shows_the_image_and_the_true_distance(browser, url):
         tip = page.locator("[role=tooltip], .tip, .tooltip").first
         tip.wait_for()
         assert re.search(r"row \d+\s+[\d.]+ from F\*\s+[\d.]+× the ind median", tip.inner_text())
+        page.mouse.click(box["x"] + x, box["y"] + y)
+        page.get_by_role("button", name=re.compile(r"Inspect photo-patches, row \d+")).click()
+        page.wait_for_url("**/inspect?*")
+        page.locator("h1", has_text="Inspect").wait_for()
+        assert "set=photo-patches" in page.url
 
 
 def tile(page: Any, name: str) -> float:
