@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from app.components.cockpit import Setting
+from app.components.cockpit import Setting, released
 from app.names import title_of
+from app.pins import pins
 from fssd_core import ensemble
 from fssd_core.errors import FssdError, InputError
 from fssd_core.operating_point import Choice
@@ -66,6 +67,21 @@ def _fresh(study: Study, presets: Mapping[str, Weights]) -> dict[str, Any]:
         "choice": _asked_choice(),
         "threshold": _number("threshold", None, -np.inf, np.inf),
     }
+
+
+def standing(key: str, knots: Sequence[float]) -> tuple[float, set[str | None]]:
+    """(epsilon, names of presets that alpha may come from) as the page with this key stands, or will start."""
+    now = released(key)
+    kept: Setting | None = st.session_state.get(KEPT)
+    epsilon = _number("epsilon", 0.0, -1, 1)
+    if now is not None:
+        epsilon = float(now["epsilon"])
+    elif kept is not None:
+        epsilon = kept.epsilon
+    names = {now["preset"], now["origin"]} if now else set()
+    for setting in [kept, *(pin.setting for pin in pins())]:
+        names |= {setting.preset, setting.origin} if setting else set()
+    return min(max(epsilon, knots[0]), knots[-1]), names - {None}
 
 
 def _number(name: str, default: float | None, low: float, high: float) -> float | None:

@@ -75,6 +75,7 @@ def cockpit(
     *,
     weights: Weights,
     presets: Mapping[str, Weights] | None = None,
+    retired: Mapping[str, Weights] | None = None,
     epsilon: float | None = None,
     threshold: float | None = None,
     choice: Choice | None = None,
@@ -102,6 +103,7 @@ def cockpit(
         oods: the same for each ood set, by name, in the order of their colours.
         weights: alpha to start with; shown divided by its largest magnitude.
         presets: alpha to offer at a button's press, by name; their `labels` are shown with them.
+        retired: presets no longer offered that alpha may have been started from; their labels stay with it.
         epsilon: within the knots; the smallest knot by default.
         threshold: on the score under `weights` as given; by default it follows `choice`.
         choice: the rule that the threshold follows where none is given, 95 % TPR by default; its other numbers (costs,
@@ -127,7 +129,7 @@ def cockpit(
         InputError: no ood set, sets with different layers or epsilons, or a start outside what there is.
     """
     blocks = pack_all(ind, oods, ind_name=ind_name)
-    ready = {name: preset.normalised() for name, preset in (presets or {}).items()}
+    ready = {name: preset.normalised() for name, preset in {**(retired or {}), **(presets or {})}.items()}
     given = start_of(blocks, weights, epsilon=epsilon, threshold=threshold, choice=choice, ood=ood)
     slot = f"_{key}:start"
     start = settled_start(given, st.session_state.get(slot), _returned(key))
@@ -136,6 +138,8 @@ def cockpit(
     config = configuration(blocks, start, ready, key=key, ind_name=ind_name, tested=tested, unit=unit, margin=margin)
     shown = pack_examples(blocks, examples or {})
     config |= {"examples": shown.id if shown else None, "inspect": "inspect" if on_open else None}
+    for preset in config["presets"]:
+        preset["retired"] = preset["name"] not in (presets or {})
     config |= {"pins": [dict(pin) for pin in pins], "pinsLeft": pins_left}
     if report is not None:
         config["facts"] = {"for": place_of(setting), **report(setting, blocks)}
@@ -154,6 +158,11 @@ def cockpit(
         on_pins(asked, setting)
     picked = result.get("inspect")
     return replace(setting, inspect=(str(picked["set"]), int(picked["row"]))) if picked else setting
+
+
+def released(key: str) -> dict[str, Any] | None:
+    """What the page gave back last, as plain values ('epsilon', 'preset', 'origin' ...); None before any release."""
+    return _returned(key)
 
 
 def place_of(setting: Setting) -> dict[str, Any]:

@@ -7,21 +7,22 @@ from collections.abc import Mapping
 import numpy as np
 import streamlit as st
 
-from app import pins, session, tuning_facts, tuning_state
+from app import pins, session, tuning_exact, tuning_facts, tuning_presets, tuning_state
 from app.components.cockpit import Setting, cockpit
 from app.components.examples_packing import Examples
 from app.components.scores_packing import Block, pack, scores_at
+from app.export_panel import export_panel
 from app.figures.transfer import transfer_matrix
 from app.names import title_of
-from fssd_core import ensemble
 from fssd_core.demo import KNOTS
 from fssd_core.errors import InputError
 from fssd_core.metrics import intervals, metrics
 from fssd_core.study import Comparison, Study, compare, layer_scores, open_data, stored_sweep
 from fssd_core.transfer import in_words, transfer
-from fssd_core.types import LayerScores, Weights
+from fssd_core.types import LayerScores
 
 Sweep = dict[float, LayerScores]
+KEY = "tuning-cockpit"
 
 
 def show() -> None:
@@ -41,11 +42,13 @@ def show() -> None:
         knots = sorted(set.intersection(*(set(s) for s in sweeps.values())))
         sweeps = {ref: {e: sweep[e] for e in knots} for ref, sweep in sweeps.items()}
         plain = {ref: compare(study, ref, sweeps[study.ind][0.0], sweeps[ref][0.0]) for ref in study.ood}
-        presets = _presets(plain, study.seed)
-    setting = _cockpit(study, sweeps, plain, presets)
+        setting = _cockpit(study, sweeps, plain)
     tuning_state.remember(setting)
+    tuning_exact.compute(study, setting, knots)
     with st.expander("All ood sets under this setting, with 95 % confidence intervals", icon=":material/table:"):
         _intervals(study, sweeps, plain, setting)
+    with st.expander("Take the detector with you", icon=":material/download:"):
+        export_panel(study, setting, sweeps, plain)
     with st.expander("Do weights fitted on one ood set hold on another?", icon=":material/grid_on:"):
         _transfer(plain, study.seed)
     if len(knots) < len(KNOTS):
@@ -68,27 +71,10 @@ def _sweeps(study: Study) -> dict[str, Sweep] | None:
     }
 
 
-def _presets(plain: dict[str, Comparison], seed: int) -> dict[str, Weights]:
-    """alpha to choose from; only the logistic ones have seen ood labels."""
-    first = next(iter(plain.values()))
-    presets = {"uniform": ensemble.uniform(first.fit_ind.layers)}
-    try:
-        presets["standardised"] = ensemble.standardised(first.fit_ind)
-    except InputError as error:
-        st.warning(f"No standardised alpha: {error}")
-    for ref, comparison in plain.items():
-        name = f"logistic on {title_of(ref)}"
-        try:
-            presets[name] = ensemble.logistic(comparison.fit_ind, comparison.fit_ood, seed=seed, labels=title_of(ref))
-        except InputError as error:
-            st.warning(f"No {name}: {error}")
-    return presets
-
-
-def _cockpit(
-    study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison], presets: dict[str, Weights]
-) -> Setting:
-    start = tuning_state.start(study, presets, key="tuning-cockpit")
+def _cockpit(study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison]) -> Setting:
+    epsilon, origins = tuning_state.standing(KEY, sorted(sweeps[study.ind]))
+    presets = tuning_presets.presets(study, sweeps, plain, epsilon)
+    start = tuning_state.start(study, presets)
     shown = pins.usable(start["weights"].layers, sorted(sweeps[study.ind]))
 
     def change_pins(action: Mapping[str, object], setting: Setting) -> None:
@@ -97,6 +83,7 @@ def _cockpit(
 
     def report(setting: Setting, blocks: tuple[Block, ...]) -> dict[str, object]:
         return {
+            "epsilon": tuning_exact.facts(study, setting, blocks, plain),
             "rates": tuning_facts.rates(setting, blocks, seed=study.seed),
             "pins": pins.differences(setting, shown, blocks, seed=study.seed),
         }
@@ -110,6 +97,7 @@ def _cockpit(
             for ref, comparison in plain.items()
         },
         presets=presets,
+        retired=tuning_presets.retired(study, sweeps, epsilon, origins),
         ind_name=title_of(study.ind),
         tested=f"none of which is among the {fitted} a set that alpha may be fitted on",
         examples=_examples(study, plain),
@@ -118,7 +106,7 @@ def _cockpit(
         pins_left=len(pins.pins()) - len(shown),
         on_pins=change_pins,
         on_open=_open,
-        key="tuning-cockpit",
+        key=KEY,
         **start,
     )
 

@@ -1,7 +1,7 @@
 // The tuning cockpit: one state, one update a frame, nothing over the wire until a control is let go.
 import { EpsilonPanel, SetsPanel } from "./controls.js";
 import { PrPanel, RocPanel } from "./curves.js";
-import { count, h, percent, setText, share } from "./dom.js";
+import { changesAfter, count, h, percent, setText, share } from "./dom.js";
 import { Engine } from "./engine.js";
 import { onGallery } from "./gallery.js";
 import { HistogramPanel } from "./histogram.js";
@@ -369,7 +369,9 @@ export class Cockpit {
 
   #draw() {
     const { model, look } = this;
-    for (const panel of this.charts) panel.draw(model, look);
+    changesAfter(() => {
+      for (const panel of this.charts) panel.draw(model, look);
+    });
     this.tiles.update(model);
     this.weights.update(model);
     this.epsilon.update(model);

@@ -78,7 +78,7 @@ export class EpsilonPanel {
     this.cockpit.commitSoon();
   }
 
-  update({ state }) {
+  update({ state, facts, oodName }) {
     const place = this.#placeOf(state.epsilon);
     if (Math.abs(Number(this.slider.value) - place) > 0.0006) this.slider.value = place;
     const last = Math.max(1, this.knots.length - 1);
@@ -88,8 +88,19 @@ export class EpsilonPanel {
     setField(this.number, short(state.epsilon, 4));
     setAttribute(this.slider, "aria-valuetext", `${short(state.epsilon, 4)} pixels`);
     const computed = this.knots.includes(state.epsilon);
-    setText(this.note, computed ? "Computed at this value." : "Between computed values: interpolated for each image and layer (monotone cubic).");
+    const between = "Between computed values: interpolated for each image and layer (monotone cubic).";
+    setText(this.note, computed ? "Computed at this value." : facts?.epsilon ? `${between} ${exactInWords(facts.epsilon, oodName)}` : between);
   }
+}
+
+/** The exact value that the server computed at this epsilon, and how far the interpolation is from it. */
+function exactInWords(found, oodName) {
+  if (found.pending) return "The exact value follows below.";
+  const small = (value) => `${short(100 * value, 2)} %`;
+  return (
+    `Computed exactly at this ε: AUROC ${share(found.auroc)}, FPR95 ${percent(found.fpr95)} against ${oodName}. Interpolated distances err by ` +
+    `${small(found.median)} (median), at most ${small(found.worst)} (${found.layer}), over ${count(found.images)} images.`
+  );
 }
 
 /** Every ood set under the current weights; its radio buttons choose what the charts show. */

@@ -12,20 +12,40 @@ export function h(tag, props = {}, ...children) {
   return element;
 }
 
+let waiting = null;
+
+/**
+ * Runs `draw`, holding back what setText, setAttribute and setStyle would change until it is over: text on a canvas
+ * makes the browser bring all styles up to date first, which after every such change would cost more than the drawing.
+ */
+export function changesAfter(draw) {
+  waiting = [];
+  try {
+    draw();
+  } finally {
+    const changes = waiting;
+    waiting = null;
+    for (const [change, ...args] of changes) change(...args);
+  }
+}
+
 /** Sets the text only where it differs, so that an update lays out nothing needlessly. */
 export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  if (waiting) waiting.push([setText, element, text]);
+  else if (element.textContent !== text) element.textContent = text;
 }
 
 /** Sets an attribute only where it differs; null removes it. */
 export function setAttribute(element, name, value) {
-  if (value === null) element.removeAttribute(name);
+  if (waiting) waiting.push([setAttribute, element, name, value]);
+  else if (value === null) element.removeAttribute(name);
   else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
 /** Sets a style property only where it differs. */
 export function setStyle(element, name, value) {
-  if (element.style.getPropertyValue(name) !== value) element.style.setProperty(name, value);
+  if (waiting) waiting.push([setStyle, element, name, value]);
+  else if (element.style.getPropertyValue(name) !== value) element.style.setProperty(name, value);
 }
 
 /** Writes a field's value unless the user is typing in it. */

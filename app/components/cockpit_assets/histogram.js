@@ -124,13 +124,12 @@ export class HistogramPanel {
     c.stroke();
     c.setLineDash([]);
     c.textBaseline = "middle";
-    c.font = `600 12px ${look.font}`;
     const sides = [
       ["right", "◀ rejected as ood", "◀ reject", look.reject, -14, shown - area.x],
       ["left", "accepted as in-distribution ▶", "accept ▶", look.accept, 14, area.x + area.w - shown],
     ];
     for (const [align, long, brief, colour, dx, room] of sides) {
-      const text = [long, brief].find((wording) => c.measureText(wording).width + 18 < room);
+      const text = [long, brief].find((wording) => plot.wide(wording) + 18 < room);
       c.textAlign = align;
       c.fillStyle = colour;
       if (text) c.fillText(text, shown + dx, area.y - 12);

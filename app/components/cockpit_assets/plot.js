@@ -16,7 +16,7 @@ export class Plot {
     const { clientWidth, clientHeight } = this.canvas;
     const ratio = globalThis.devicePixelRatio || 1;
     if (clientWidth === this.width && clientHeight === this.height && ratio === this.ratio) return;
-    Object.assign(this, { width: clientWidth, height: clientHeight, ratio });
+    Object.assign(this, { width: clientWidth, height: clientHeight, ratio, font: null }); // a resized canvas forgets it
     this.canvas.width = Math.round(clientWidth * ratio);
     this.canvas.height = Math.round(clientHeight * ratio);
     const { left, right, top, bottom } = this.margins;
@@ -46,10 +46,27 @@ export class Plot {
     const { context: c } = this;
     c.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     c.clearRect(0, 0, this.width, this.height);
-    c.font = `12px ${look.font}`;
+    if (this.font !== look.font) c.font = `12px ${look.font}`; // once: it costs more than all the lines of a frame
+    if (this.font !== look.font) this.widths = new Map();
+    this.font = look.font;
     c.lineJoin = "round";
     c.setLineDash([]);
     c.globalAlpha = 1;
+  }
+
+  /** Width of a text, measured once: measuring makes the browser lay out the page. */
+  wide(text) {
+    if (!this.widths.has(text)) {
+      if (this.widths.size > 2000) this.widths.clear();
+      this.widths.set(text, this.context.measureText(text).width);
+    }
+    return this.widths.get(text);
+  }
+
+  /** The first of several wordings that fits the width, else the last (the shortest). */
+  fitting(labels, width) {
+    const wordings = Array.isArray(labels) ? labels : [labels];
+    return wordings.find((text) => this.wide(text) <= width) ?? wordings[wordings.length - 1];
   }
 
   /** Runs `draw` with everything outside the axes cut off. */
@@ -81,7 +98,7 @@ export class Plot {
     c.textAlign = "center";
     for (const v of across.values) {
       const text = xFormat ? xFormat(v) : v.toFixed(across.digits);
-      const half = c.measureText(text).width / 2;
+      const half = this.wide(text) / 2;
       c.fillText(text, Math.max(half, Math.min(this.width - half, this.x(v))), area.y + area.h + 7);
     }
     c.textAlign = "right";
@@ -99,22 +116,16 @@ export class Plot {
     c.fillStyle = look.muted;
     c.textAlign = "center";
     c.textBaseline = "bottom";
-    const name = fitting(c, xLabel, this.width - 8);
-    const half = c.measureText(name).width / 2 + 4;
+    const name = this.fitting(xLabel, this.width - 8);
+    const half = this.wide(name) / 2 + 4;
     c.fillText(name, Math.max(half, Math.min(this.width - half, area.x + area.w / 2)), this.height - 1);
     c.save();
     c.translate(11, area.y + area.h / 2);
     c.rotate(-Math.PI / 2);
     c.textBaseline = "middle";
-    c.fillText(fitting(c, yLabel, this.height), 0, 0);
+    c.fillText(this.fitting(yLabel, this.height), 0, 0);
     c.restore();
   }
-}
-
-/** The first of several wordings that fits the width, else the last (the shortest). */
-export function fitting(context, labels, width) {
-  const wordings = Array.isArray(labels) ? labels : [labels];
-  return wordings.find((text) => context.measureText(text).width <= width) ?? wordings[wordings.length - 1];
 }
 
 export function line(c, x0, y0, x1, y1) {

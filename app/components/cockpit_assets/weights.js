@@ -28,7 +28,8 @@ export class WeightsPanel {
 
   /** Builds the rows and buttons anew for other layers or presets. */
   rebuild(config) {
-    this.buttons = config.presets.map((preset) =>
+    this.offered = config.presets.filter((preset) => !preset.retired);
+    this.buttons = this.offered.map((preset) =>
       h(
         "button",
         { type: "button", class: "preset", "aria-pressed": "false", onclick: () => this.cockpit.applyPreset(preset) },
@@ -83,7 +84,7 @@ export class WeightsPanel {
 
   update(model) {
     const { state, config, layerAurocs } = model;
-    config.presets.forEach((preset, i) => setAttribute(this.buttons[i], "aria-pressed", String(preset.name === state.preset)));
+    this.offered.forEach((preset, i) => setAttribute(this.buttons[i], "aria-pressed", String(preset.name === state.preset)));
     setText(this.active, state.preset ? "" : activeInWords(state, config));
     // not `disabled`: a button that disables itself under the focus would swallow the next Ctrl+Z
     setAttribute(this.undo, "aria-disabled", String(!this.cockpit.history.canUndo));
