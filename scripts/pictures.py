@@ -24,10 +24,10 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 
 
-def settle(page: Page, *, quiet: float = 1.2) -> None:
-    """Waits until the script has run and the canvas has come to rest."""
+def settle(page: Page, *, quiet: float = 1.2, marker: str = "canvas:visible") -> None:
+    """Waits until the script has run, what the page is about is there and has come to rest."""
     page.wait_for_selector("h1", timeout=60_000)
-    page.locator("canvas:visible").first.wait_for(timeout=60_000)
+    page.locator(marker).first.wait_for(timeout=60_000)
     page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
     time.sleep(quiet)
 
@@ -38,7 +38,7 @@ def still(browser: Browser, name: str, path: str, *, width: int, height: int, da
         viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", device_scale_factor=1
     )
     page.goto(URL + path)
-    settle(page, quiet=3)
+    settle(page, quiet=3, marker="text=Nearest in-dist" if "inspect" in path else "canvas:visible")
     picture = Image.open(io.BytesIO(page.screenshot()))
     picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(PICTURES / f"{name}.png", optimize=True)
     page.close()
@@ -90,7 +90,7 @@ def main() -> None:
             still(browser, "features", "/", width=1440, height=1080)
             still(browser, "features-dark", "/?view=UMAP&layer=fc1", width=1440, height=1080, dark=True)
             still(browser, "tuning", "/tuning", width=1440, height=1250)
-            still(browser, "tuning-narrow", "/tuning", width=390, height=1800)
+            still(browser, "inspect", "/inspect?set=mnist&row=17", width=1440, height=1250)
             film(browser)
             browser.close()
         finally:
