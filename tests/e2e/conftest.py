@@ -78,6 +78,14 @@ def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Any, timeout
     raise RuntimeError(f"the server at {url} did not start; its output:\n{log.read()}")
 
 
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The dashboard itself, with an empty home and no data root: its URL."""
+    home = tmp_path_factory.mktemp("home")
+    with serve(ROOT / "app" / "main.py", env={"FSSD_HOME": str(home), "FSSD_DATA_ROOT": ""}) as address:
+        yield address
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """One Chromium for all tests: the system's, or Playwright's own; skips with the reason where there is none."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fssd_core.data import load_data
-from tests.e2e.conftest import ROOT, open_page, serve
+from tests.e2e.conftest import open_page
 
 pytestmark = pytest.mark.e2e
 PROBE = "window.__fssdScatter?.['features-scatter']"
@@ -20,10 +19,8 @@ DEMO_POINTS = 600 + 3 * 300 + 100
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("home")
-    with serve(ROOT / "app" / "main.py", env={"FSSD_HOME": str(home), "FSSD_DATA_ROOT": ""}) as address:
-        yield address
+def url(dashboard: str) -> str:
+    return dashboard
 
 
 def drawn(page: Any, count: int = DEMO_POINTS, timeout: float = 60_000) -> None:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from fssd_core.bundle import load_detector, read_bundle
 from fssd_core.study import Study, open_data
-from tests.e2e.conftest import ROOT, open_page, serve
+from tests.e2e.conftest import open_page
 
 pytestmark = pytest.mark.e2e
 PROBE = "window.__fssdCockpit?.['tuning-cockpit']"
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("home")
-    with serve(ROOT / "app" / "main.py", env={"FSSD_HOME": str(home), "FSSD_DATA_ROOT": ""}) as address:
-        yield address
+def url(dashboard: str) -> str:
+    return dashboard
 
 
 def save(page: Any, name: str, folder: Any) -> Any:

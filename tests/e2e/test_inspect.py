@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,17 +11,15 @@ import pytest
 from PIL import Image
 
 from fssd_core.data import load_data
-from tests.e2e.conftest import ROOT, open_page, serve
+from tests.e2e.conftest import open_page
 
 pytestmark = pytest.mark.e2e
 STATUS = ".fssd-verdict"
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("home")
-    with serve(ROOT / "app" / "main.py", env={"FSSD_HOME": str(home), "FSSD_DATA_ROOT": ""}) as address:
-        yield f"{address}/inspect"
+def url(dashboard: str) -> str:
+    return f"{dashboard}/inspect"
 
 
 def verdict(page: Any, *, after: str = "") -> str:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from fssd_core.data import load_data
-from tests.e2e.conftest import ROOT, open_page, serve
+from tests.e2e.conftest import open_page
 
 pytestmark = pytest.mark.e2e
 COCKPIT = "window.__fssdCockpit?.['tuning-cockpit']"
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("home")
-    with serve(ROOT / "app" / "main.py", env={"FSSD_HOME": str(home), "FSSD_DATA_ROOT": ""}) as address:
-        yield f"{address}/tuning"
+def url(dashboard: str) -> str:
+    return f"{dashboard}/tuning"
 
 
 def tuned(page: Any) -> None:
