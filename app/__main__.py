@@ -85,7 +85,14 @@ def _free_port(address: str) -> int:
 
 def _warm_up() -> None:
     """Imports what the first page needs before the server answers, so that the first visitor does not wait for it."""
-    for name in ("streamlit", "plotly.graph_objects", "fssd_core.study", "fssd_core.metrics", "PIL.Image"):
+    for name in (
+        "streamlit",
+        "plotly.graph_objects",
+        "fssd_core.study_projection",
+        "fssd_core.projection",
+        "fssd_core.summary",
+        "PIL.Image",
+    ):
         importlib.import_module(name)
     from fssd_core.data import list_data
     from fssd_core.models import list_models
