@@ -96,7 +96,7 @@ class Study:
 
 def open_model(study: Study) -> LoadedModel:
     """The study's network; weights are read, nothing is computed. Shared between calls, so use it from one thread."""
-    return _opened(study.model, study.arch, study.step, _stamp(study.model))
+    return _opened(study.model, study.arch, study.step, stamp(study.model))
 
 
 @lru_cache(maxsize=32)
@@ -104,7 +104,7 @@ def _opened(ref: str, arch: str | None, step: int | None, stamp: tuple[int, int]
     return load_model(ref, arch=arch, step=step)
 
 
-def _stamp(ref: str) -> tuple[int, int] | None:
+def stamp(ref: str) -> tuple[int, int] | None:
     """(modification time, size) of a weight file, so that a changed file is read again; None for registered names."""
     try:
         status = Path(ref).expanduser().stat()

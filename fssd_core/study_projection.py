@@ -85,7 +85,7 @@ def features_projection(
         )
         spokes = {int(k): float(a) for k, a in final.notes.get("spokes", {}).items()}
         order = sorted(spokes, key=lambda k: spokes[k])
-    features, groups, labels, fss = _stacked_features(study, layer, root=root, progress=progress)
+    features, groups, labels, fss = stacked_features(study, layer, root=root, progress=progress)
     made = project(
         view, features, fss, groups=groups, labels=labels, layer=layer, seed=study.seed, progress=progress,
         spoke_order=order,
@@ -117,7 +117,7 @@ def _last(study: Study) -> LoadedModel:
     return open_model(dataclasses.replace(study, model=name, step=None)) if name in REGISTERED else open_model(study)
 
 
-def _stacked_features(
+def stacked_features(
     study: Study, layer: str, *, root: Path | None, progress: Progress
 ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], tuple[PointGroup, ...], np.ndarray[Any, np.dtype[np.int16]], Any]:
     """Features (M, D) of ind, ood and noise stacked, their groups, class labels (M,) and F* (D,)."""

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from fssd_core.data import load_data
+from fssd_core.dynamics import dynamics
 from fssd_core.errors import FssdError, lookup
+from fssd_core.film import film
 from fssd_core.inspect_sample import measure_call
 from fssd_core.runtime import Progress
 from fssd_core.store import Store
@@ -43,6 +45,14 @@ def _projection(study: Study, args: dict[str, Any], store: Store, root: Path | N
     return features_projection(study, args["layer"], args["view"], store=store, root=root, progress=progress)
 
 
+def _film(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    return film(study, args["layer"], args["view"], store=store, root=root, progress=progress)
+
+
+def _dynamics(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    return dynamics(study, store=store, root=root, progress=progress)
+
+
 def _download(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
     return load_data(args["data"], root=root, download=True)
 
@@ -51,6 +61,8 @@ CALLS: dict[str, Call] = {
     "layer_scores": _scores,
     "projection": _projection,
     "download": _download,
+    "dynamics": _dynamics,
+    "film": _film,
     "inspect": measure_call,
 }
 
