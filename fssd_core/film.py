@@ -50,8 +50,9 @@ class Film:
         motion: (T-1,) Spearman's correlation of drawn and true displacement ||F_{t+1}(x) - F_t(x)|| over the points;
             NaN where undefined.
         notes: 'remarks' (sentences for the page), 'trust_points', 'through_fss' (T-1: share of points whose straight
-            drawn path comes nearer to F* than half of either end) and, by view, 'spokes' (class -> angle),
-            'spoke_order', 'classes', 'explained' (T shares of the squared distance in the plane), 'n_neighbors' ...
+            drawn path comes nearer to F* than half of either end), 'motion_by_radius' (`motion` for each of
+            `film_radii`, of the centred views) and, by view, 'spokes' (class -> angle), 'spoke_order', 'classes',
+            'explained' (T shares of the squared distance in the plane), 'n_neighbors' ...
     """
 
     view: str
@@ -82,6 +83,20 @@ class Film:
             return self.xy
         assert self.angle is not None
         return on_film_circles(self.distance / self.ind_median[:, None], self.angle)
+
+
+def film_radii(distance: Float32, ind_median: Float32) -> dict[str, Float32]:
+    """{mode: (T, M) radii} of the centred films: over the ind median of each checkpoint, over the last one, its log.
+
+    'log' is log2(1 + distance / floor), where the floor is the smallest ind median, at least a 1024th of the last.
+    """
+    last = ind_median[-1]
+    floor = max(float(ind_median.min()), float(last) / 1024)
+    return {
+        "median": distance / ind_median[:, None],
+        "absolute": distance / last,
+        "log": np.log2(1 + distance / np.float32(floor)),
+    }
 
 
 def on_film_circles(radius: Float32, angle: Float32) -> Float32:
@@ -169,6 +184,11 @@ def make_film(reel: Reel, view: str, *, progress: Progress = silent) -> Film:
     notes["remarks"] = [*notes.get("remarks", []), about_motion(view, motion)]
     notes["trust_points"] = len(trust_rows(reel.points, reel.study.seed))
     notes["through_fss"] = through_fss(drawn)
+    if angle is not None:
+        notes["motion_by_radius"] = {
+            mode: measured_motion(on_film_circles(radius, angle), displacement).tolist()
+            for mode, radius in film_radii(distance, median).items()
+        }
     faithful = measured_frames(reel, drawn, distance, progress=part(progress, 70, 100))
     return dataclasses.replace(blank, faithfulness=faithful, motion=motion, notes=notes)
 
