@@ -84,15 +84,23 @@ def checkpoint_steps(per_epoch: int, epochs: int) -> tuple[int, ...]:
     return (*(s for s in LOG_STEPS if s < per_epoch), *(per_epoch * e for e in range(1, epochs + 1)))
 
 
-def build(arch: str, *, classes: int, input_shape: tuple[int, int, int], generator: torch.Generator) -> nn.Module:
+def build(
+    arch: str,
+    *,
+    classes: int,
+    input_shape: tuple[int, int, int],
+    generator: torch.Generator,
+    activation: str = "relu",
+    dropout: float = 0.0,
+) -> nn.Module:
     """A fresh network of a known architecture, its weights drawn from the generator.
 
     Raises:
-        InputError: unknown architecture.
+        InputError: unknown architecture, or an option that it does not have.
     """
     entry = lookup(ARCHS, arch, "architecture")
     with _Stream(generator):
-        return entry.build(classes, input_shape)
+        return entry.make(classes, input_shape, activation=activation, dropout=dropout)
 
 
 def train(
@@ -207,8 +215,8 @@ def save_checkpoint(path: Path, state: Mapping[str, Tensor], metadata: Mapping[s
     Args:
         path: where to.
         state: tensors by name.
-        metadata: facts about them; anything but text is written as JSON. `arch`, `mean`, `std`, `taps` and `step` are
-            read again by `load_model`.
+        metadata: facts about them; anything but text is written as JSON. `arch`, `activation`, `dropout`,
+            `input_shape`, `mean`, `std`, `taps` and `step` are read again by `load_model`.
     """
     text = {k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
     header: dict[str, object] = {"__metadata__": dict(sorted(text.items()))}
