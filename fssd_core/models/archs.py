@@ -62,13 +62,17 @@ class ArchEntry:
         Raises:
             InputError: an option that this architecture does not have, or a value outside what is allowed.
         """
+        self.check(activation, dropout)
+        chosen = {"activation": activation, "dropout": dropout}
+        return self.build(classes, input_shape, **{k: v for k, v in chosen.items() if k in self.options})
+
+    def check(self, activation: str, dropout: float) -> None:
+        """Raises InputError for an option that this architecture does not have, or a dropout outside 0..1."""
         if not 0 <= dropout < 1:
             raise InputError(f"dropout {dropout} was given; it is 0 to below 1")
-        chosen = {"activation": (activation, "relu"), "dropout": (dropout, 0.0)}
-        for option, (value, usual) in chosen.items():
+        for option, value, usual in (("activation", activation, "relu"), ("dropout", dropout, 0.0)):
             if value != usual and option not in self.options:
                 raise InputError(f"{self.name!r} has a fixed {option}; leave {option} {value!r} out")
-        return self.build(classes, input_shape, **{k: v for k, (v, _) in chosen.items() if k in self.options})
 
     def measure(self, shapes: Shapes) -> tuple[int, Shape]:
         """(classes, (C, H, W)) that a state dict of these shapes was made for.

@@ -343,10 +343,13 @@ def test_the_choices_of_a_training_are_read_from_the_metadata(tmp_path):
     assert torch.equal(loaded.module(x), made.eval()(x))
     save_file(made.state_dict(), path)
     assert load_model(str(path)).arch == "resnet-cifar8", "recognised without metadata, as ReLU"
-    for odd in ({"activation": "gelu"}, {"dropout": "much"}, {"input_shape": "[3, 28, 28]"}, {"input_shape": "28"}):
+    for odd in ({"activation": "gelu"}, {"dropout": "much"}, {"input_shape": "[0, 28, 28]"}, {"input_shape": "28"}):
         save_checkpoint(path, made.state_dict(), {**facts, **odd})
         with pytest.raises(ModelError, match="cannot be used"):
             load_model(str(path))
+    save_checkpoint(path, made.state_dict(), {**facts, "input_shape": "[3, 28, 28]"})
+    with pytest.raises(ModelError, match=r"do not fit 'resnet-cifar8'.*of another shape"):
+        load_model(str(path))
 
 
 @pytest.mark.parametrize("wrap", ["plain", "state_dict", "model_state_dict", "module.", "_orig_mod.", "both", "half"])
