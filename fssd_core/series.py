@@ -62,7 +62,7 @@ def at_step(study: Study, step: int) -> Study:
 def weight_hashes(study: Study) -> list[str]:
     """SHA-256 of each checkpoint's file: what a result over the whole training depends on."""
     name = series_name(study)
-    return [_weight_hash(at_step(study, step), stamp(name)) for step in series_steps(study)]
+    return [_weight_hash(at_step(study, step), stamp(name, step)) for step in series_steps(study)]
 
 
 @lru_cache(maxsize=4096)

@@ -14,9 +14,9 @@ import torch
 
 from fssd_core import ensemble
 from fssd_core.data import ImageSet, load_data
-from fssd_core.errors import DataError, InputError, did_you_mean
+from fssd_core.errors import DataError, InputError, ModelError, did_you_mean
 from fssd_core.extractor import FeatureExtractor
-from fssd_core.models import LoadedModel, load_model
+from fssd_core.models import LoadedModel, load_model, weight_file
 from fssd_core.runtime import Progress, generator, silent
 from fssd_core.singularity import GRADIENTS, estimate_fss, fssd_sweep, uniform_noise
 from fssd_core.store import Store, key
@@ -96,7 +96,7 @@ class Study:
 
 def open_model(study: Study) -> LoadedModel:
     """The study's network; weights are read, nothing is computed. Shared between calls, so use it from one thread."""
-    return _opened(study.model, study.arch, study.step, stamp(study.model))
+    return _opened(study.model, study.arch, study.step, stamp(study.model, study.step))
 
 
 @lru_cache(maxsize=32)
@@ -104,11 +104,11 @@ def _opened(ref: str, arch: str | None, step: int | None, stamp: tuple[int, int]
     return load_model(ref, arch=arch, step=step)
 
 
-def stamp(ref: str) -> tuple[int, int] | None:
-    """(modification time, size) of a weight file, so that a changed file is read again; None for registered names."""
+def stamp(ref: str, step: int | None) -> tuple[int, int] | None:
+    """(modification time, size) of the weight file, so that a changed one, or a run's new last one, is read again."""
     try:
-        status = Path(ref).expanduser().stat()
-    except OSError:
+        status = weight_file(ref, step).stat()
+    except (OSError, ModelError):
         return None
     return status.st_mtime_ns, status.st_size
 

@@ -12,8 +12,7 @@ import torch
 
 from fssd_core.data import ImageSet
 from fssd_core.errors import InputError, did_you_mean
-from fssd_core.models import LoadedModel
-from fssd_core.models.table import REGISTERED
+from fssd_core.models import LoadedModel, is_series
 from fssd_core.runtime import Progress, generator, silent
 from fssd_core.singularity import uniform_noise
 from fssd_core.store import Store, key
@@ -114,7 +113,7 @@ def _check_projection(study: Study, layer: str, view: str) -> None:
 def _last(study: Study) -> LoadedModel:
     """The last checkpoint of the study's model: spokes keep its order over the whole training."""
     name = study.model.split("@")[0]
-    return open_model(dataclasses.replace(study, model=name, step=None)) if name in REGISTERED else open_model(study)
+    return open_model(dataclasses.replace(study, model=name, step=None)) if is_series(name) else open_model(study)
 
 
 def stacked_features(
