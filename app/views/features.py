@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import session
+from app.charts import chart
 from app.components.scatter import scatter
 from app.figures.distances import Ridge, ridgelines
 from app.names import class_names, title_of
@@ -150,11 +151,11 @@ def _distances(rows: list[GroupSummary], shown: Projection) -> None:
         note = f"{row.count:,} images" + ("" if row.auroc is None else f", AUROC {row.auroc:.3f}")
         ridges.append(Ridge(title_of(row.name), row.kind, number, grid, height, row.mean / ind.median, note))
         number += row.kind == "ood"
-    st.plotly_chart(
+    chart(
         ridgelines(ridges, layer=shown.layer, mode=session.mode()),
         key="ridgelines",
-        config={"displayModeBar": False},
         alt=f"Densities of the distance to F* in {shown.layer}, one hump a group",
+        name="the distances",
     )
 
 

@@ -14,8 +14,14 @@ const ICONS = {
   plus: "M12 5v14M5 12h14",
   minus: "M5 12h14",
   reset: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
-  save: "M12 4v11M7 11l5 5 5-5M5 20h14",
+  pan: "M12 3v18M3 12h18M12 3l-2.5 2.5M12 3l2.5 2.5M12 21l-2.5-2.5M12 21l2.5-2.5M3 12l2.5-2.5M3 12l2.5 2.5M21 12l-2.5-2.5M21 12l-2.5 2.5",
+  lasso: "M8 15.5c-3-.7-5-2.6-5-5C3 7 7 4.5 12 4.5s9 2.5 9 6-4 6-9 6c-.7 0-1.4 0-2-.1M10 16.5a2 2 0 1 1-3.5-1.5A2 2 0 0 1 10 16.5zM9 18c.5 1.5-.5 2.5-2 3",
+  close: "M6 6l12 12M18 6L6 18",
 };
+
+const REGION_WORDS =
+  "Selection rectangle. Arrow keys move it, Shift and arrows change its size, Control makes small steps. Enter selects " +
+  "the visible points inside, Shift and Enter adds them, Alt and Enter takes them away. Escape clears.";
 
 function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -41,21 +47,34 @@ function buildPanel(root, actions) {
     note: make("div", { class: "note" }, make("span", {}), make("span", {})),
     live: make("div", { class: "live", "aria-live": "polite", role: "status" }),
     legend: make("div", { class: "legend", role: "group", "aria-label": "Groups" }),
+    region: make("div", { class: "region", tabindex: "0", role: "application", "aria-label": REGION_WORDS, "aria-roledescription": "selection rectangle", hidden: "" }, make("span", {})),
+    clear: make("button", { type: "button", class: "clear", title: "Clear the selection (Escape)", hidden: "", onclick: actions.clear }, icon("close"), make("span", {})),
   };
+  const tool = (name, label) => {
+    const made = button(name, label, (event) => actions.tool(name, event.detail === 0));
+    made.dataset.tool = name;
+    return made;
+  };
+  parts.tools = make(
+    "div",
+    { class: "zoom", role: "group", "aria-label": "What dragging does" },
+    tool("pan", "Move and zoom"),
+    tool("lasso", "Lasso: select points by drawing around them (key L)"),
+  );
   parts.stage = make(
     "div",
     { class: "stage", tabindex: "0", role: "application", "aria-roledescription": "scatter plot" },
     parts.scene,
     parts.overlay,
+    parts.region,
     parts.tooltip,
   );
-  const save = button("save", "Save PNG", actions.save);
-  save.classList.add("save");
-  save.append("PNG");
   const tools = make(
     "div",
     { class: "tools" },
+    parts.clear,
     parts.modes,
+    parts.tools,
     make(
       "div",
       { class: "zoom", role: "group", "aria-label": "Zoom" },
@@ -63,7 +82,7 @@ function buildPanel(root, actions) {
       button("plus", "Zoom in (key +)", actions.zoomIn),
       button("reset", "Whole picture (key 0)", actions.reset),
     ),
-    save,
+    saveMenu("the picture", { title: actions.name, make: actions.save }),
   );
   const heading = make("div", { class: "heading" }, parts.title, parts.subtitle);
   root.replaceChildren(
