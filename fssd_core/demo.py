@@ -13,6 +13,7 @@ from fssd_core.runtime import Progress, silent
 from fssd_core.store import Store
 from fssd_core.study import Study, layer_scores, study_layers
 from fssd_core.study_projection import VIEWS, features_projection
+from fssd_core.study_pseudo import pseudo_scores
 
 KNOTS = (-0.04, -0.02, -0.006, -0.002, 0.0, 0.002, 0.006, 0.02, 0.04, 0.1, 0.2)
 """Epsilons of the sweep, in pixels; between them each distance is interpolated by a monotone cubic."""
@@ -38,6 +39,11 @@ def demo_scores() -> Iterator[tuple[Study, str, tuple[float, ...]]]:
             yield study, entry.name, KNOTS if entry.name in first else (0.0,)
 
 
+def demo_pseudo() -> Iterator[tuple[Study, tuple[float, ...]]]:
+    """(study, epsilons) of the pseudo-ood scores that ship: the whole sweep of the first page's study."""
+    yield Study(), KNOTS
+
+
 def build_demo_store(root: Path, *, progress: Progress = silent) -> None:
     """Computes all of it anew into `root`, which is replaced as a whole once everything is there."""
     fresh = root.with_name(f".{root.name}.new")
@@ -45,6 +51,8 @@ def build_demo_store(root: Path, *, progress: Progress = silent) -> None:
     store = Store(fresh)
     for study, data, epsilons in demo_scores():
         layer_scores(study, data, epsilons=epsilons, store=store, progress=progress)
+    for study, epsilons in demo_pseudo():
+        pseudo_scores(study, epsilons=epsilons, store=store, progress=progress)
     for study, layer, view in demo_projections():
         features_projection(study, layer, view, store=store, progress=progress)
     shutil.rmtree(root, ignore_errors=True)

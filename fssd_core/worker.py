@@ -26,6 +26,7 @@ from fssd_core.runtime import Progress
 from fssd_core.store import Store
 from fssd_core.study import Study, layer_scores
 from fssd_core.study_projection import features_projection
+from fssd_core.study_pseudo import pseudo_scores
 
 Call = Callable[[Study, dict[str, Any], Store, Path | None, Progress], object]
 
@@ -39,6 +40,10 @@ def _scores(study: Study, args: dict[str, Any], store: Store, root: Path | None,
 
         layer_scores(study, ref, epsilons=args.get("epsilons"), store=store, root=root, progress=told)
     return None
+
+
+def _pseudo(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    return pseudo_scores(study, epsilons=args.get("epsilons"), store=store, root=root, progress=progress)
 
 
 def _projection(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
@@ -59,6 +64,7 @@ def _download(study: Study, args: dict[str, Any], store: Store, root: Path | Non
 
 CALLS: dict[str, Call] = {
     "layer_scores": _scores,
+    "pseudo_scores": _pseudo,
     "projection": _projection,
     "download": _download,
     "dynamics": _dynamics,
