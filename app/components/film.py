@@ -13,7 +13,6 @@ from app.components.film_packing import pack_film, start_of
 from app.components.modules import bundle
 from app.components.packing import Atlas, Images, pack_atlas
 from app.components.scatter import ASSETS as SCATTER_ASSETS
-from app.components.scatter import read_script
 from fssd_core.dynamics import Dynamics
 from fssd_core.film import Film
 
@@ -24,7 +23,7 @@ _film = st.components.v2.component(
     js=bundle(ASSETS / "main.js"),
     css=(ASSETS / "film.css").read_text(encoding="utf-8"),
 )
-_atlas = st.components.v2.component("fssd_film_atlas", js=read_script(SCATTER_ASSETS / "atlas"))
+_atlas = st.components.v2.component("fssd_film_atlas", js=bundle(SCATTER_ASSETS / "atlas"))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The lesson: every step opens the real page with measured words, whatever the prediction; answers follow the numbers."""
+"""The lesson: every step opens the real page with measured words; the right answer follows the numbers."""
 
 from __future__ import annotations
 
