@@ -17,6 +17,7 @@ st.set_page_config(page_title="FSSD Explorer", page_icon="⭐", layout="wide", i
 page = st.navigation(
     [
         st.Page(VIEWS / "features.py", title="Features", icon=":material/scatter_plot:", default=True),
+        st.Page(VIEWS / "speed.py", title="Why it concentrates", icon=":material/speed:"),
         st.Page(VIEWS / "tuning.py", title="Tuning", icon=":material/tune:"),
         st.Page(VIEWS / "inspect.py", title="Inspect", icon=":material/frame_inspect:"),
         st.Page(VIEWS / "about.py", title="About", icon=":material/menu_book:"),

@@ -1,4 +1,4 @@
-"""What the speeds say, in plain words made from the numbers: where ind moves faster, by how much, and where it does not."""
+"""What the speeds say, in plain words made from the numbers: where ind moves faster, by how much, where it does not."""
 
 from __future__ import annotations
 
@@ -93,32 +93,28 @@ def statements(
 
 
 def _about_group(said: str, name: str, steps: tuple[int, ...], ratio: Floats, low: Floats, high: Floats) -> Statement:
-    slower, faster = high < 1, low > 1
-    count = len(steps)
+    if not np.isfinite(ratio).all():
+        still = ", ".join(str(step) for step, r in zip(steps, ratio, strict=True) if not np.isfinite(r))
+        return Statement("mixed", name, f"{said} cannot be compared with ind: ind does not move at step {still}.")
+    slower, faster, count = high < 1, low > 1, len(steps)
     last = count - int(np.argmin(slower[::-1])) if not slower.all() else 0  # from here on slower at every checkpoint
+    tail = "of ind's speed"
     if last == 0:
         return Statement(
             "holds",
             name,
-            f"ind moves faster than {said} at all {count} checkpoints: {said} has {_range(ratio)} of ind's speed.",
+            f"ind moves faster than {said} at all {count} checkpoints: {said} has {_range(ratio)} {tail}.",
         )
     if faster.sum() * 2 > count:
-        return Statement(
-            "fails", name, f"{said} moves faster than ind at {faster.sum()} of {count} checkpoints, with {_range(ratio)} of "
-            f"ind's speed; ind is faster at {slower.sum()}.",
-        )  # fmt: skip
-    before = (
-        f"Before that it is slower than ind at {slower[:last].sum()} and faster at {faster[:last].sum()} of {last}."
-    )
+        text = f"{said} moves faster than ind at {faster.sum()} of {count} checkpoints, with {_range(ratio)} {tail}; "
+        return Statement("fails", name, f"{text}ind is faster at {slower.sum()}.")
     if count - last >= max(2, count // 4):
-        return Statement(
-            "holds", name, f"ind moves faster than {said} from step {steps[last]:,} on: {said} has {_range(ratio[last:])} of "
-            f"ind's speed. {before}",
-        )  # fmt: skip
-    return Statement(
-        "mixed", name, f"{said} has no lasting order: slower than ind at {slower.sum()} of {count} checkpoints, faster at "
-        f"{faster.sum()}, within the error at {count - slower.sum() - faster.sum()}; {_range(ratio)} of ind's speed.",
-    )  # fmt: skip
+        text = f"ind moves faster than {said} from step {steps[last]:,} on: {said} has {_range(ratio[last:])} {tail}. "
+        before = f"slower than ind at {slower[:last].sum()} and faster at {faster[:last].sum()} of {last} checkpoints"
+        return Statement("holds", name, f"{text}Before that it is {before}.")
+    text = f"{said} has no lasting order: slower than ind at {slower.sum()} of {count} checkpoints, faster at "
+    unclear = count - slower.sum() - faster.sum()
+    return Statement("mixed", name, f"{text}{faster.sum()}, within the error at {unclear}; {_range(ratio)} {tail}.")
 
 
 def _about_start(speed: Speed, found: Ratios, k: int, titles: Mapping[str, str]) -> list[Statement]:
@@ -160,28 +156,27 @@ def _about_control(speed: Speed, found: Ratios, k: int, titles: Mapping[str, str
 
 
 def outcome(speed: Speed, dynamics: Dynamics, *, titles: Mapping[str, str] | None = None) -> Statement:
-    """Whether slow groups end near F*: the exact speed ratio against the final distance ratio, over all layers and sets.
+    """Whether slow groups end near F*: exact speed ratio against final distance ratio, over all layers and sets.
 
     Args:
         speed: the measured speeds.
         dynamics: of the same study.
         titles: names for people by group name.
     """
-    found = ratios(speed)
-    pairs = [
-        (f"{(titles or {}).get(name, name)} in {layer}", float(np.exp(np.mean(np.log(found.ratio[:, k, g])))), float(dynamics.ratio[-1, k, g]))
-        for k, layer in enumerate(speed.layers)
-        for g, (name, kind) in enumerate(speed.groups)
-        if kind == "ood"
-    ]  # fmt: skip
+    moving, far, pairs = ratios(speed).ratio, dynamics.ratio[-1], []
+    for k, layer in enumerate(speed.layers):
+        for g, (name, kind) in enumerate(speed.groups):
+            if kind == "ood":
+                said = f"{(titles or {}).get(name, name)} in {layer}"
+                pairs.append((said, float(np.exp(np.log(moving[:, k, g]).mean())), float(far[k, g])))
     if len(pairs) < 3:
         return Statement("mixed", "outcome", "Fewer than 3 pairs of layer and ood set: no comparison with the outcome.")
-    agree = [said for said, moved, far in pairs if (moved < 1) == (far < 1)]
-    against = [f"{said} (speed {moved:.2f}, distance {far:.2f})" for said, moved, far in pairs if said not in agree]
+    agree = [said for said, moved, end in pairs if (moved < 1) == (end < 1)]
+    against = [f"{said} (speed {moved:.2f}, distance {end:.2f})" for said, moved, end in pairs if said not in agree]
     rho = spearman(np.array([m for _, m, _ in pairs]), np.array([f for _, _, f in pairs]))
     text = (
-        f"Does a slow set end near F*? In {len(agree)} of {len(pairs)} pairs of layer and set, speed and final distance "
-        f"lie on the same side of ind's (Spearman rho {rho:.2f})."
+        f"Does a slow set end near F*? In {len(agree)} of {len(pairs)} pairs of layer and set, speed and final "
+        f"distance lie on the same side of ind's (Spearman rho {rho:.2f})."
     )
     if against:
         text += f" Not so: {', '.join(against)}."
