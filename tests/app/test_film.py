@@ -20,6 +20,7 @@ from app.components.film_packing import TURN, pack_film, start_of
 from app.components.modules import bundle
 from app.components.packing import pack_atlas, unpack
 from app.film_words import Course, about_frame, about_motion, headline
+from fssd_core.assets import assets_root
 from fssd_core.errors import InputError
 from fssd_core.film import film_radii
 from fssd_core.types import Faithfulness
@@ -414,6 +415,26 @@ def test_what_was_let_go_is_in_the_address_and_the_start_stays(page: Any) -> Non
     moved = payload(app.run())["start"]
     assert (moved["step"], moved["radius"], moved["autoplay"]) == (20.0, "log", False)
     assert moved["id"] != start["id"]
+
+
+def test_a_network_with_one_checkpoint_has_no_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import streamlit as st
+
+    monkeypatch.setenv("FSSD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FSSD_DATA_ROOT", str(tmp_path))
+    one = tmp_path / "mine.safetensors"
+    one.write_bytes(next((assets_root() / "models" / "lenet").glob("*.safetensors")).read_bytes())
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    app = AppTest.from_file(ENTRY, default_timeout=60)
+    app.query_params["model"] = "mine.safetensors"
+    app.run()
+    app.switch_page("views/film.py").run()
+    assert not app.exception
+    assert "has 0 checkpoints; motion needs at least 2" in app.error[0].value
+    assert not app.get("bidi_component")
+    st.cache_resource.clear()
+    st.cache_data.clear()
 
 
 def test_a_missing_film_is_computed_while_another_view_shows(page: Any) -> None:

@@ -110,6 +110,15 @@ def test_a_link_leads_to_view_radius_layer_and_step(browser, url):
         assert "Distance to F* is drawn exactly" in page.locator(".faith").inner_text()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_narrow_page_has_no_sideways_scroll(browser, url, scheme):
+    with open_page(browser, f"{url}?film_step=938", width=390, height=844, color_scheme=scheme) as page:
+        ready(page)
+        at_rest(page)
+        assert film(page, "theme") == scheme
+        assert page.locator("[data-testid=stMain]").evaluate("e => e.scrollWidth - e.clientWidth") <= 1
+
+
 def test_another_layer_goes_on_where_the_film_is_and_a_point_leads_to_inspect(browser, url):
     asked: list[str] = []
     with open_page(browser, "about:blank") as page:
