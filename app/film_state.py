@@ -35,22 +35,26 @@ def start(last_step: float) -> dict[str, Any]:
     }
     st.session_state[STARTED] = fresh
     st.session_state[WRITTEN] = asked
+    if kept is not None:
+        _write(fresh["step"], fresh["radius"])
     return fresh
 
 
 def remember(place: FilmPlace) -> None:
     """Keeps the place over pages and in the address, once the user has let go."""
-    if not place.by_user:
-        return
-    st.session_state[KEPT] = place
-    step = f"{place.step:.3f}".rstrip("0").rstrip(".")
-    radius = None if place.radius == "median" else place.radius
-    for name, value in (("film_step", step), ("film_radius", radius)):
+    if place.by_user:
+        st.session_state[KEPT] = place
+        _write(place.step, place.radius)
+
+
+def _write(step: float, radius: str) -> None:
+    said = f"{step:.3f}".rstrip("0").rstrip("."), None if radius == "median" else radius
+    for name, value in zip(("film_step", "film_radius"), said, strict=True):
         if value is not None and st.query_params.get(name) != value:
             st.query_params[name] = value
         elif value is None and name in st.query_params:
             del st.query_params[name]
-    st.session_state[WRITTEN] = (step, radius)
+    st.session_state[WRITTEN] = said
 
 
 def presenting() -> bool:

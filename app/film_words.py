@@ -122,7 +122,7 @@ def headline(
         growth: the ind median at the last checkpoint over that at the first.
         title_of: what a set is called.
     """
-    began = "untrained" if steps[0] == 0 else f"at step {steps[0]:,}"
+    began = "untrained" if steps[0] == 0 else f"step {steps[0]:,}"
     opening = f"In **{layer}**, from {began} to step {steps[-1]:,}, with the ind median distance to F\\* as 1: "
     falls = [c for c in courses if c.last < c.first - CHANGE and c.last < 1 - CHANGE]
     parts = []

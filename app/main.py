@@ -18,6 +18,7 @@ page = st.navigation(
     [
         st.Page(VIEWS / "features.py", title="Features", icon=":material/scatter_plot:", default=True),
         st.Page(VIEWS / "film.py", title="Film", icon=":material/movie:"),
+        st.Page(VIEWS / "speed.py", title="Why it concentrates", icon=":material/speed:"),
         st.Page(VIEWS / "tuning.py", title="Tuning", icon=":material/tune:"),
         st.Page(VIEWS / "inspect.py", title="Inspect", icon=":material/frame_inspect:"),
         st.Page(VIEWS / "lesson.py", title="Lesson", icon=":material/school:"),

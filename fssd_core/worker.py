@@ -22,7 +22,9 @@ from fssd_core.dynamics import dynamics
 from fssd_core.errors import FssdError, lookup
 from fssd_core.film import film
 from fssd_core.inspect_sample import measure_call
+from fssd_core.kernel import kernel
 from fssd_core.runtime import Progress
+from fssd_core.speed import speed
 from fssd_core.store import Store
 from fssd_core.study import Study, layer_scores
 from fssd_core.study_projection import features_projection
@@ -58,6 +60,14 @@ def _dynamics(study: Study, args: dict[str, Any], store: Store, root: Path | Non
     return dynamics(study, store=store, root=root, progress=progress)
 
 
+def _speed(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    return speed(study, store=store, root=root, progress=progress)
+
+
+def _kernel(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    return kernel(study, args["layer"], store=store, root=root, progress=progress)
+
+
 def _download(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
     return load_data(args["data"], root=root, download=True)
 
@@ -70,6 +80,8 @@ CALLS: dict[str, Call] = {
     "dynamics": _dynamics,
     "film": _film,
     "inspect": measure_call,
+    "kernel": _kernel,
+    "speed": _speed,
 }
 
 

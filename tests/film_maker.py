@@ -19,7 +19,7 @@ ENDS = {"digits": 1.0, "photos": 0.3, "inverted": 0.6, "turned": 1.4, "noise": 0
 
 
 def sizes(points: int) -> dict[str, int]:
-    """Points a group: half of all are ind, noise is a small part."""
+    """Points a group: two fifths are ind, noise is a small part."""
     noise = max(5, points // 16)
     third = (points - noise) // 5
     return {"digits": points - noise - 3 * third, "photos": third, "inverted": third, "turned": third, "noise": noise}

@@ -19,6 +19,7 @@ from app.film_words import Said, about_frame, about_motion
 from fssd_core.dynamics import Dynamics
 from fssd_core.errors import InputError
 from fssd_core.film import Film
+from fssd_core.types import FloatArray
 
 RENDERERS = ("auto", "webgl", "canvas")
 TURN = 32767 / np.pi
@@ -182,14 +183,21 @@ def _dynamics_header(film: Film, dynamics: Dynamics) -> dict[str, Any]:
         "layer": list(dynamics.layers).index(film.layer),
         "groups": len(film.groups),
         "quantiles": [float(dynamics.quantiles[low]), float(dynamics.quantiles[high])],
+        "accuracy": _known(dynamics.accuracy),
+        "loss": _known(dynamics.loss),
     }
+
+
+def _known(values: FloatArray | None) -> list[float | None] | None:
+    """As JSON, in full precision; null where a checkpoint does not say."""
+    return None if values is None else [float(v) if np.isfinite(v) else None for v in values]
 
 
 def _dynamics_sections(film: Film, dynamics: Dynamics) -> dict[str, npt.NDArray[Any]]:
     """(T, K, G) of every measure in the film's order of groups, flat."""
     at = _places(film, dynamics)
     low, high = _band(dynamics)
-    flat: dict[str, npt.NDArray[Any]] = {
+    flat = {
         "dyn_mean": dynamics.mean[:, :, at],
         "dyn_low": dynamics.bands[:, :, at, low],
         "dyn_high": dynamics.bands[:, :, at, high],
@@ -197,8 +205,4 @@ def _dynamics_sections(film: Film, dynamics: Dynamics) -> dict[str, npt.NDArray[
         "dyn_auroc": dynamics.auroc[:, :, at],
         "dyn_median": dynamics.ind_median,
     }
-    for name in ("accuracy", "loss"):
-        values = getattr(dynamics, name)
-        if values is not None:
-            flat[name] = values
     return {name: np.asarray(values, dtype=np.float32).reshape(-1) for name, values in flat.items()}

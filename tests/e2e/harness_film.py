@@ -13,7 +13,7 @@ import streamlit as st
 from app.components.film import film_player
 from tests.film_maker import CLASSES, STEPS, made_dynamics, made_film, made_images
 
-POINTS = int(sys.argv[1]) if len(sys.argv) > 1 else 160
+POINTS = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 160
 LONG = tuple(range(0, 230, 10))  # as many checkpoints as the demo has
 
 st.set_page_config(layout="wide")

@@ -75,6 +75,9 @@ export class Model {
   }
 }
 
+/** A list with null where nothing is known, as numbers with NaN there. */
+const known = (list) => list && list.map((v) => v ?? NaN);
+
 /** Numbers over training, measured on all samples: mean, quantiles, norm, AUROC by layer and group. */
 class Dynamics {
   constructor(header, arrays, frames) {
@@ -84,8 +87,8 @@ class Dynamics {
     this.counts = header.counts;
     this.frames = frames;
     this.groups = header.groups;
-    this.accuracy = arrays.accuracy ?? null;
-    this.loss = arrays.loss ?? null;
+    this.accuracy = known(header.accuracy);
+    this.loss = known(header.loss);
     this.arrays = arrays;
   }
 

@@ -153,8 +153,8 @@ function directLabels(ctx, area, frames, chart, look, y) {
   const places = spread(
     ends.map((e) => e.at),
     high,
-    area.y + 1,
-    area.y + area.h + 4,
+    area.y + look.size / 2,
+    area.y + area.h + 2,
   );
   ctx.textAlign = "left";
   ctx.textBaseline = "middle";

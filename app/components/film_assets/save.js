@@ -11,16 +11,17 @@ import { SvgContext } from "./svg.js";
 const PAD = 18;
 
 /** Draws the whole figure with `ctx`; gives its size. With no context it only measures. */
-function figure(ctx, film) {
+function figure(ctx, film, svg = false) {
   const { scene, model, clock, charts, look } = film;
   const wide = scene.width;
   const beside = charts.charts?.length ? charts.width + 24 : 0;
   const width = PAD + wide + beside + PAD;
   const top = PAD + 46;
   const legend = legendOf(film);
-  const perRow = Math.max(1, Math.floor(wide / 250));
+  const perRow = Math.max(1, Math.floor(wide / 290));
   const rows = Math.ceil(legend.length / perRow);
-  const note = wrapped(`${film.rulerWords()} ${film.faithWords().join(" ")}`, wide, look);
+  const room = svg ? 0.84 * wide : wide; // where SVG is opened the font may be wider
+  const note = wrapped(`${film.rulerWords()} ${film.faithWords().join(" ")}`, room, look);
   const leftHeight = top + scene.height + 14 + 16 * note.length + 10 + 22 * rows + PAD;
   const chartsHeight = (charts.charts ?? []).reduce((sum, c) => sum + charts.panels.get(c.name).height + 24, top);
   const height = Math.max(leftHeight, chartsHeight + PAD);
@@ -39,7 +40,7 @@ function figure(ctx, film) {
   for (const line of note) write(ctx, line, PAD, (y += 16) - 8, look.muted, `12px ${look.font}`);
   y += 10;
   legend.forEach(({ group, text }, n) => {
-    const [x, row] = [PAD + (n % perRow) * 250, y + 22 * Math.floor(n / perRow) + 10];
+    const [x, row] = [PAD + (n % perRow) * 290, y + 22 * Math.floor(n / perRow) + 10];
     if (group) drawMarker(ctx, group.marker, x + 8, row, 4.6, group.colours[film.theme], null);
     else drawStar(ctx, x + 8, row, 7, look);
     ctx.textAlign = "left";
@@ -88,7 +89,7 @@ function drawBeside(ctx, film, left, top) {
 function legendOf({ model, clock, hidden }) {
   const entries = model.header.groups.map((group, g) => ({ group, ...numbersOf(model, g, clock.nearest) }));
   const shown = entries.filter(({ group }) => !hidden.has(group.name));
-  const text = (e) => `${e.group.label}: ${formatNumber(e.mean)}, ${e.ratio.toFixed(2)} of ind`;
+  const text = (e) => `${e.group.label}: ${formatNumber(e.mean)}, ${e.ratio.toFixed(2)} × ind median`;
   return [...shown.map((e) => ({ group: e.group, text: text(e) })), { group: null, text: "F*, the singularity" }];
 }
 
@@ -114,9 +115,9 @@ function wrapped(text, width, look) {
 
 /** The frame as SVG text. */
 export function asSvg(film) {
-  const { width, height } = figure(null, film);
+  const { width, height } = figure(null, film, true);
   const ctx = new SvgContext(Math.ceil(width), Math.ceil(height));
-  figure(ctx, film);
+  figure(ctx, film, true);
   return ctx.text(`${film.model.header.title}, ${placeWords(film.model.header, film.model.dynamics, film.clock.nearest)}`);
 }
 
