@@ -8,10 +8,23 @@ from torch import Tensor
 
 from fssd_core.data import ImageSet, load_data
 from fssd_core.errors import InputError
+from fssd_core.losses import LOSSES
 from fssd_core.run_spec import OWN_TEST, RunSpec
 from fssd_core.runtime import generator
 
 LEAST, LARGEST, USUAL = 16, 64, 32  # sides of an image
+
+
+def check_data(spec: RunSpec) -> None:
+    """Loads everything that the run would load, so that a mistake is told before a process is started.
+
+    Raises:
+        FssdError: as `run_sets` and `run_labels`, or an ood set that cannot be used.
+    """
+    train, _ = run_sets(spec)
+    run_labels(train, needed=LOSSES[spec.loss].supervised)
+    for ref in spec.ood:
+        load_data(ref, shape=train.shape).fitted(train.shape)
 
 
 def run_sets(spec: RunSpec) -> tuple[ImageSet, ImageSet]:

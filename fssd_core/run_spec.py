@@ -108,6 +108,8 @@ class RunSpec:
         Raises:
             InputError: unknown names, or values of another kind.
         """
+        if not isinstance(values, Mapping):
+            raise InputError(f"the specification of a run is a {type(values).__name__}, not an object")
         known = {f.name for f in dataclasses.fields(RunSpec)}
         for name in values:
             if name not in known:

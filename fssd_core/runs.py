@@ -198,19 +198,19 @@ def read_run(folder: Path) -> RunInfo:
     try:
         spec = RunSpec.from_json(json.loads((folder / "spec.json").read_text(encoding="utf-8")))
         state = _state(folder)
-    except (OSError, ValueError, FssdError) as error:
+        info = RunInfo(
+            folder.name,
+            folder,
+            spec,
+            str(state.get("state", STARTING)),
+            int(state.get("step", 0)),
+            int(state.get("total", 0)),
+            float(state.get("seconds", 0.0)),
+            str(state.get("message", "")),
+            float(state.get("started", 0.0)),
+        )
+    except (OSError, ValueError, TypeError, FssdError) as error:
         return RunInfo(folder.name, folder, None, DAMAGED, message=f"its files cannot be read ({error})")
-    info = RunInfo(
-        folder.name,
-        folder,
-        spec,
-        str(state.get("state", STARTING)),
-        int(state.get("step", 0)),
-        int(state.get("total", 0)),
-        float(state.get("seconds", 0.0)),
-        str(state.get("message", "")),
-        float(state.get("started", 0.0)),
-    )
     if info.active and not _lives(folder, state):
         return RunInfo(
             info.id, folder, spec, INTERRUPTED, info.step, info.total, info.seconds, _last_words(folder), info.started
