@@ -12,7 +12,7 @@ from fssd_core.models import list_models
 from fssd_core.runtime import Progress, silent
 from fssd_core.store import Store
 from fssd_core.study import Study, layer_scores, study_layers
-from fssd_core.study_projection import VIEWS, features_projection
+from fssd_core.study_projection import VIEWS, drawn_study, features_projection
 from fssd_core.study_pseudo import pseudo_scores
 
 KNOTS = (-0.04, -0.02, -0.006, -0.002, 0.0, 0.002, 0.006, 0.02, 0.04, 0.1, 0.2)
@@ -31,9 +31,14 @@ def demo_projections() -> Iterator[tuple[Study, str, str]]:
 
 
 def demo_scores() -> Iterator[tuple[Study, str, tuple[float, ...]]]:
-    """(study, data, epsilons) of all scores that ship: the whole sweep for the first page's sets, epsilon 0 for all."""
+    """(study, data, epsilons) of all scores that ship: the whole sweep for the first page's sets, epsilon 0 for all.
+
+    And epsilon 0 for the images that the first page draws, which are other ones than those of the tuning sample.
+    """
     study = Study()
     first = (study.ind, *study.ood)
+    for name in first:
+        yield drawn_study(study, name), name, (0.0,)
     for entry in list_data():
         if entry.kind in ("bundled", "derived") and entry.name != "fmnist:train":
             yield study, entry.name, KNOTS if entry.name in first else (0.0,)

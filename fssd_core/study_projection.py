@@ -25,10 +25,12 @@ PROJECTION_VERSION = 1
 
 def projection_sets(study: Study, *, root: Path | None = None) -> dict[str, ImageSet]:
     """The images drawn in a projection: `points` of ind, half as many of each ood set; the keys are references."""
-    sets = {study.ind: open_data(study, study.ind, root=root, count=study.points)}
-    for ref in study.ood:
-        sets[ref] = open_data(study, ref, root=root, count=study.points // 2)
-    return sets
+    return {ref: open_data(drawn_study(study, ref), ref, root=root) for ref in (study.ind, *study.ood)}
+
+
+def drawn_study(study: Study, ref: str) -> Study:
+    """The study whose `samples` are the images of this set that a projection draws: for their scores."""
+    return dataclasses.replace(study, samples=study.points if ref == study.ind else study.points // 2)
 
 
 def projection_images(study: Study, *, root: Path | None = None) -> dict[str, np.ndarray[Any, np.dtype[np.uint8]]]:
