@@ -68,7 +68,8 @@ def panels(speeds: Speed, moves: Dynamics, layer: str, *, relative: bool = False
         ),
         Panel(
             "trained", "As really trained", "path between two checkpoints",
-            tuple(((1 + a) * (1 + b)) ** 0.5 - 1 for a, b in between), tuple(f"steps {a:,} to {b:,}" for a, b in between),
+            tuple(((1 + a) * (1 + b)) ** 0.5 - 1 for a, b in between),
+            tuple(f"steps {a:,} to {b:,}" for a, b in between),
             _lines(moves.groups, trained),
         ),
     ]  # fmt: skip

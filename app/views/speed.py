@@ -34,7 +34,8 @@ def show() -> None:
     st.title("Why it concentrates")
     st.caption(
         "The paper's slides explain concentration by moving speed: training moves the features of familiar (ind) "
-        "images faster than those of unfamiliar (ood) ones, which stay behind near F\\*. Here it is measured, with its rivals."
+        "images faster than those of unfamiliar (ood) ones, which stay behind near F\\*. Here it is measured, "
+        "with its rivals."
     )
     st.latex(EQUATION)
     st.caption(
