@@ -92,6 +92,23 @@ def statements(
     return out
 
 
+def headline(speed: Speed, *, relative: bool = False) -> str:
+    """One sentence over all layers and ood sets: in how many ind moves faster, in how many it does not."""
+    said = [
+        statement.verdict
+        for layer in speed.layers
+        for statement in statements(speed, layer, relative=relative)
+        if dict(speed.groups).get(statement.about) == "ood"
+    ]
+    if not said:
+        return "No ood set is chosen, so there is nothing to compare ind with."
+    return (
+        f"Over {len(speed.layers)} layers and {len(said) // len(speed.layers)} ood sets: ind lastingly moves faster in "
+        f"{said.count('holds')} of {len(said)} pairs, the ood set in {said.count('fails')}, "
+        f"without a lasting order {said.count('mixed')}."
+    )
+
+
 def _about_group(said: str, name: str, steps: tuple[int, ...], ratio: Floats, low: Floats, high: Floats) -> Statement:
     if not np.isfinite(ratio).all():
         still = ", ".join(str(step) for step, r in zip(steps, ratio, strict=True) if not np.isfinite(r))
@@ -159,38 +176,44 @@ def _about_control(speed: Speed, found: Ratios, k: int, titles: Mapping[str, str
 
 
 def outcome(speed: Speed, dynamics: Dynamics, *, titles: Mapping[str, str] | None = None) -> Statement:
-    """Whether slow groups end near F*: exact speed ratio against final distance ratio, over all layers and sets.
+    """Whether slow groups end near F*: speed ratios against the final distance ratio, over all layers and ood sets.
+
+    Beside the exact speed stand its rivals: random directions, and the way as really trained.
 
     Args:
         speed: the measured speeds.
         dynamics: of the same study.
         titles: names for people by group name.
     """
-    places = [
-        (f"{(titles or {}).get(name, name)} in {layer}", k, g)
-        for k, layer in enumerate(speed.layers)
-        for g, (name, kind) in enumerate(speed.groups)
-        if kind == "ood"
-    ]
+    places = [(k, g) for k in range(len(speed.layers)) for g, (_, kind) in enumerate(speed.groups) if kind == "ood"]
     if len(places) < 3:
         return Statement("mixed", "outcome", "Fewer than 3 pairs of layer and ood set: no comparison with the outcome.")
-    k, g = np.array([k for _, k, _ in places]), np.array([g for _, _, g in places])
+    k, g = np.array(places).T
+    found, end = ratios(speed), dynamics.ratio[-1][k, g]
     with np.errstate(invalid="ignore", divide="ignore"):
-        exact = np.exp(np.log(ratios(speed).ratio[:, k, g]).mean(0))
-        trained = np.exp(np.log(dynamics.speed[:, k, g] / dynamics.speed[:, k, 0]).mean(0))
-    end = dynamics.ratio[-1, k, g]
-    agree = (exact < 1) == (end < 1)
-    rho, rho_trained = spearman(exact, end), spearman(trained, end)
+        exact, drawn = (np.log(values[:, k, g]) for values in (found.ratio, found.control))  # (T, pairs)
+        trained = np.log(dynamics.speed[:, k, g] / dynamics.speed[:, k, 0])
+    agree = (exact.mean(0) < 0) == (end < 1)
+    rho, at_random, as_trained = (spearman(v.mean(0), end) for v in (exact, drawn, trained))
     text = (
-        f"Does a slow set end near F*? In {agree.sum()} of {len(places)} pairs of layer and set, exact speed and final "
-        f"distance lie on the same side of ind's (Spearman rho {rho:.2f}; of the way as really trained {rho_trained:.2f})."
+        f"Does a slow set end near F*? Over {len(places)} pairs of layer and set, Spearman's rho with the final "
+        f"distance is {rho:.2f} for the exact speed, {at_random:.2f} for random directions and {as_trained:.2f} for "
+        "the way as really trained."
     )
+    first = np.array(dynamics.epochs) <= 1
+    if first.any() and not first.all():
+        parts = (spearman(exact[rows].mean(0), end) for rows in (first, ~first))
+        text += " The exact speed gives {:.2f} within the first epoch and {:.2f} after it.".format(*parts)
     if not agree.all():
-        against = [
-            f"{places[i][0]} (speed {exact[i]:.2f}, distance {end[i]:.2f})" for i in np.flatnonzero(~agree).tolist()
-        ]
-        text += f" Not so: {', '.join(against)}."
+        against = [f"{_said(speed, titles, *places[i])} (speed {np.exp(exact.mean(0)[i]):.2f}, distance {end[i]:.2f})"
+                   for i in np.flatnonzero(~agree).tolist()]  # fmt: skip
+        text += f" Exact speed and distance lie on different sides of ind's for {', '.join(against)}."
     return Statement("holds" if rho >= 0.6 and agree.all() else "fails" if rho < 0.3 else "mixed", "outcome", text)
+
+
+def _said(speed: Speed, titles: Mapping[str, str] | None, k: int, g: int) -> str:
+    name = speed.groups[g][0]
+    return f"{(titles or {}).get(name, name)} in {speed.layers[k]}"
 
 
 def _range(values: Floats) -> str:
