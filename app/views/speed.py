@@ -15,13 +15,13 @@ from fssd_core.kernel import kernel, stored_kernel
 from fssd_core.kernel_words import kernel_statements
 from fssd_core.series import series_steps
 from fssd_core.speed import Speed, stored_speed, training_images
-from fssd_core.speed_words import Statement, outcome, statements
+from fssd_core.speed_words import Statement, headline, outcome, statements
 from fssd_core.study import Study
 
 EQUATION = (
-    r"\frac{dF(x)}{dt} \;=\; -\sum_m "
-    r"\underbrace{\frac{dF(x)}{d\theta}\,\frac{dF(x_m)}{d\theta}^{\!\top}}_{\text{kernel } K(x,\,x_m)}\, "
-    r"\frac{dL_m}{dF(x_m)} \;=\; \frac{dF(x)}{d\theta}\,v, \qquad v = -\frac{dL}{d\theta}"
+    r"\begin{aligned} \frac{dF(x)}{dt} &= -\sum_m K(x, x_m)\, \frac{dL_m}{dF(x_m)} \;=\; \frac{dF(x)}{d\theta}\, v, "
+    r"\\[4pt] K(x, x_m) &= \frac{dF(x)}{d\theta}\, \frac{dF(x_m)}{d\theta}^{\!\top}\!, "
+    r"\qquad v = -\frac{dL}{d\theta} \end{aligned}"
 )
 BADGES = {"holds": "green", "mixed": "orange", "fails": "red"}
 FRAMES = {"fixed": "in feature space", "relative": "as F* sees it"}
@@ -34,7 +34,8 @@ def show() -> None:
     st.title("Why it concentrates")
     st.caption(
         "The paper's slides explain concentration by moving speed: training moves the features of familiar (ind) "
-        "images faster than those of unfamiliar (ood) ones, which stay behind near F\\*. Here it is measured, with its rivals."
+        "images faster than those of unfamiliar (ood) ones, which stay behind near F\\*. Here it is measured, "
+        "with its rivals."
     )
     st.latex(EQUATION)
     st.caption(
@@ -85,6 +86,8 @@ def _speeds(speeds: Speed, moves: Dynamics, layer: str) -> None:
         help="F* moves too. 'As F* sees it' takes its motion off that of every image.",
     )  # fmt: skip
     relative, mode = frame == "relative", session.mode()
+    titles = {name: title_of(name) for name, _ in speeds.groups}
+    st.markdown(f"**{headline(speeds, relative=relative)}**")
     panels = speed_lines.panels(speeds, moves, layer, relative=relative)
     limits = common_limits([line for panel in panels for line in panel.lines])
     st.html(speed_lines.legend(speeds.groups, mode))
@@ -98,7 +101,6 @@ def _speeds(speeds: Speed, moves: Dynamics, layer: str) -> None:
             config={"displayModeBar": False},
             alt=f"{panel.title}: speed over ind's at each checkpoint, one curve a group",
         )  # fmt: skip
-    titles = {name: title_of(name) for name, _ in speeds.groups}
     _say([*statements(speeds, layer, titles=titles, relative=relative), outcome(speeds, moves, titles=titles)])
     st.caption(
         f"v is the gradient of the mean cross-entropy over {speeds.train_images:,} images of {title_of(speeds.train)}, "
@@ -159,7 +161,7 @@ def _kernel(study: Study, layer: str) -> None:
             block = kernel(study, layer, store=store, root=root)
         names = class_names(training_images(study, count=len(block.train_rows), root=root))
     measure = st.segmented_control(
-        "Measure", list(MEASURES), format_func=lambda m: MEASURES[m].capitalize(), default="cosine", required=True,
+        "Measure", list(MEASURES), format_func=MEASURES.__getitem__, default="cosine", required=True,
         wrap=True, key="kernel_measure",
     )  # fmt: skip
     titles = {g.name: title_of(g.name) for g in block.groups}
@@ -168,7 +170,7 @@ def _kernel(study: Study, layer: str) -> None:
         kernel_block(block, str(measure), titles=titles, class_names=names, mode=session.mode()),
         key="kernel-block",
         config={"displayModeBar": False},
-        alt=f"Heatmap of the {MEASURES[str(measure)]} between images and training images",
+        alt=f"Heatmap: {MEASURES[str(measure)]}, between images and training images",
     )
     with beside:
         _say(kernel_statements(block, titles=titles))
