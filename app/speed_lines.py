@@ -68,10 +68,16 @@ def panels(speeds: Speed, moves: Dynamics, layer: str, *, relative: bool = False
         ),
         Panel(
             "trained", "As really trained", "path between two checkpoints",
-            tuple(((1 + a) * (1 + b)) ** 0.5 - 1 for a, b in between), tuple(f"steps {a:,} to {b:,}" for a, b in between),
+            tuple(_middle(a, b) for a, b in between),
+            tuple(f"steps {a:,} to {b:,}" for a, b in between),
             _lines(moves.groups, trained),
         ),
     ]  # fmt: skip
+
+
+def _middle(a: int, b: int) -> float:
+    """The step that stands half way between two on the figures' axis."""
+    return ((a**0.25 + b**0.25) / 2) ** 4
 
 
 def trained_ratio(moves: Dynamics, *, relative: bool = False) -> FloatArray:

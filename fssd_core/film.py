@@ -165,8 +165,10 @@ def film_key(study: Study, layer: str, view: str, *, root: Path | None = None) -
 def make_film(reel: Reel, view: str, *, progress: Progress = silent) -> Film:
     """`film` without the store: draws the reel's points and measures every picture."""
     draw = lookup(FILMED, view, "film view")
-    reel.progress = part(progress, 0, 30)
-    distance, displacement = reel.distances(), reel.displacements()
+    steady = _steady(progress)
+    reel.progress = part(steady, 0, 30)
+    distance, displacement = reel.measure()
+    reel.progress = part(steady, 0, 0)  # from here on it may only cancel: frames can be computed several times
     ind = ind_mask(reel.groups)
     median = np.median(distance[:, ind], axis=1).astype(np.float32)
     for step, value in zip(reel.steps, median, strict=True):
@@ -175,7 +177,7 @@ def make_film(reel: Reel, view: str, *, progress: Progress = silent) -> Film:
                 f"at step {step} more than half of the ind points of {reel.layer} lie exactly on F*, so distances have "
                 "no unit there; choose another layer"
             )
-    angle, xy, notes = draw(reel, part(progress, 30, 70))
+    angle, xy, notes = draw(reel, part(steady, 30, 70))
     blank = Film(
         view, reel.layer, reel.steps, reel.groups, reel.labels, distance, angle, xy, median, (), np.empty(0, np.float32)
     )
@@ -189,8 +191,20 @@ def make_film(reel: Reel, view: str, *, progress: Progress = silent) -> Film:
             mode: measured_motion(on_film_circles(radius, angle), displacement).tolist()
             for mode, radius in film_radii(distance, median).items()
         }
-    faithful = measured_frames(reel, drawn, distance, progress=part(progress, 70, 100))
+    faithful = measured_frames(reel, drawn, distance, progress=part(steady, 70, 100))
     return dataclasses.replace(blank, faithfulness=faithful, motion=motion, notes=notes)
+
+
+def _steady(progress: Progress) -> Progress:
+    """A Progress in percent that never goes back."""
+    most = 0
+
+    def told(done: int, total: int, what: str) -> None:
+        nonlocal most
+        most = max(most, round(100 * done / max(total, 1)))
+        progress(most, 100, what)
+
+    return told
 
 
 def _angles(angle: npt.NDArray[np.float64], notes: dict[str, Any]) -> _Drawing:

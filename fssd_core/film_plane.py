@@ -45,7 +45,6 @@ def shared_plane(reel: Reel, *, progress: Progress = silent) -> tuple[npt.NDArra
         the coordinates in the layer's own unit, and notes: 'explained' (T shares of each checkpoint's squared distance
         that lie in the plane) and 'explained_axes' (of the two axes over all checkpoints).
     """
-    reel.progress = lambda done, total, what: progress(0, 1, what)
     stack = _Stacked(reel)
     points, share = principal(stack, 2, seed=reel.study.seed, progress=progress)
     half = points.astype(np.float16).astype(np.float32)  # as the store keeps them

@@ -84,7 +84,7 @@ class Reel:
         study: its `points` say how many images; its own step does not matter.
         layer: the layer.
         root: folder below which downloaded sets lie.
-        progress: told within each checkpoint; may raise CancelledError.
+        progress: told over all checkpoints; may raise CancelledError.
 
     Attributes:
         steps: T steps.
@@ -92,7 +92,7 @@ class Reel:
         labels: (M,) int16 class of the ind points, -1 elsewhere.
         points: M.
         width: D.
-        scale: a power of two near the largest value, known after `distances`; dividing by it keeps squares in range.
+        scale: a power of two near the largest value, known after `measure`; dividing by it keeps squares in range.
     """
 
     def __init__(self, study: Study, layer: str, *, root: Path | None = None, progress: Progress = silent) -> None:
@@ -118,38 +118,32 @@ class Reel:
             self._frames[number] = features, fss
         return self._frames[number]
 
-    def distances(self) -> Features:
-        """(T, M) true ||F_t(x) - F*_t||; also finds `scale`.
+    def measure(self) -> tuple[Features, Features]:
+        """(T, M) true ||F_t(x) - F*_t|| and (T-1, M) ||F_{t+1}(x) - F_t(x)||; also finds `scale`.
 
         Raises:
             InputError: features that are not finite, or too large for float32.
         """
-        out = np.empty((len(self.steps), self.points))
+        distance, way = np.empty((len(self.steps), self.points)), np.empty((len(self.steps) - 1, self.points))
+        before = self.frame(0)[0]
         for number, step in enumerate(self.steps):
             features, fss = self.frame(number)
             if not np.isfinite([features.min(), features.max(), fss.min(), fss.max()]).all():
                 raise InputError(f"features of {self.layer} at step {step} hold NaN or infinity; the training diverged")
             unit = unit_of(features, fss) if features.any() or fss.any() else 1.0
             self.scale = max(self.scale, unit)
-            out[number] = Offsets(features, fss, unit).distances * unit
-        if out.max() > np.finfo(np.float32).max:
+            distance[number] = Offsets(features, fss, unit).distances * unit
+            if number:
+                way[number - 1] = moved(before, features)
+            before = features
+        if distance.max() > np.finfo(np.float32).max:
             raise InputError(f"distances to F* in {self.layer} exceed float32; the training diverged")
-        return out.astype(np.float32)
-
-    def displacements(self) -> Features:
-        """(T-1, M) true ||F_{t+1}(x) - F_t(x)|| between neighbouring checkpoints."""
-        out = np.empty((len(self.steps) - 1, self.points), np.float32)
-        before = self.frame(0)[0]
-        for number in range(len(out)):
-            after = self.frame(number + 1)[0]
-            out[number] = moved(before, after)
-            before = after
-        return out
+        return distance.astype(np.float32), way.astype(np.float32)
 
     def _compute(self, number: int) -> tuple[Features, tuple[PointGroup, ...], npt.NDArray[np.int16], Any]:
         step = self.steps[number]
 
         def told(done: int, total: int, what: str) -> None:
-            self.progress(done, total, f"{what}, step {step}")
+            self.progress(number * total + done, len(self.steps) * total, f"{what}, step {step}")
 
         return stacked_features(at_step(self.study, step), self.layer, root=self.root, progress=told)

@@ -150,7 +150,7 @@ def _measured(study: Study, train_images: int, root: Path | None, progress: Prog
     steps, layers = series_steps(study), study_layers(study)
     sets, train = projection_sets(study, root=root), training_images(study, count=train_images, root=root)
     assert train.labels is not None
-    truth = torch.from_numpy(train.labels)
+    truth = torch.tensor(train.labels)
     noise = open_singularity(at_step(study, steps[-1]))[1]
     pixels = torch.cat([*(images.tensor() for images in sets.values()), noise])
     counts = [*(len(images) for images in sets.values()), len(noise)]

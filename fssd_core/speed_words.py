@@ -41,7 +41,7 @@ class Statement:
 
     Attributes:
         verdict: 'holds', 'fails' or 'mixed'.
-        about: what it is about: a group's name, 'start', 'control' or 'outcome'.
+        about: what it is about: a group's name, 'start', 'control', 'outward' or 'outcome'.
         text: the sentence.
     """
 
@@ -71,7 +71,7 @@ def ratios(speed: Speed, *, relative: bool = False, control: str = "by tensor") 
 def statements(
     speed: Speed, layer: str, *, titles: Mapping[str, str] | None = None, relative: bool = False
 ) -> list[Statement]:
-    """One sentence a group about the exact speed in one layer, then the first steps, then the control.
+    """One sentence a group about the exact speed in one layer, then the first steps, the control, the way outward.
 
     Args:
         speed: the measured speeds.
@@ -89,7 +89,25 @@ def statements(
             )
     out += _about_start(speed, found, k, titles or {})
     out += _about_control(speed, found, k, titles or {})
+    out += _about_outward(speed, k, titles or {})
     return out
+
+
+def headline(speed: Speed, *, relative: bool = False) -> str:
+    """One sentence over all layers and ood sets: in how many ind moves faster, in how many it does not."""
+    said = [
+        statement.verdict
+        for layer in speed.layers
+        for statement in statements(speed, layer, relative=relative)
+        if dict(speed.groups).get(statement.about) == "ood"
+    ]
+    if not said:
+        return "No ood set is chosen, so there is nothing to compare ind with."
+    return (
+        f"Over {len(speed.layers)} layers and {len(said) // len(speed.layers)} ood sets: ind lastingly moves faster in "
+        f"{said.count('holds')} of {len(said)} pairs, the ood set in {said.count('fails')}; "
+        f"{said.count('mixed')} have no lasting order."
+    )
 
 
 def _about_group(said: str, name: str, steps: tuple[int, ...], ratio: Floats, low: Floats, high: Floats) -> Statement:
@@ -112,6 +130,9 @@ def _about_group(said: str, name: str, steps: tuple[int, ...], ratio: Floats, lo
         text = f"ind moves faster than {said} from step {steps[last]:,} on: {said} has {_range(ratio[last:])} {tail}. "
         before = f"slower than ind at {slower[:last].sum()} and faster at {faster[:last].sum()} of {last} checkpoints"
         return Statement("holds", name, f"{text}Before that it is {before}.")
+    if not faster.any() and slower.sum() * 3 >= count * 2:
+        text = f"ind moves faster than {said} at {slower.sum()} of {count} checkpoints and never slower: {said} has "
+        return Statement("holds", name, f"{text}{_range(ratio)} {tail}.")
     text = f"{said} has no lasting order: slower than ind at {slower.sum()} of {count} checkpoints, faster at "
     unclear = count - slower.sum() - faster.sum()
     return Statement("mixed", name, f"{text}{faster.sum()}, within the error at {unclear}; {_range(ratio)} {tail}.")
@@ -124,11 +145,11 @@ def _about_start(speed: Speed, found: Ratios, k: int, titles: Mapping[str, str])
     if not early or not ood:
         return []
     slower = [said for g, said in ood if (found.high[early, k, g] < 1).all()]
-    others = [f"{said} ({_range(found.ratio[early, k, g])})" for g, said in ood if said not in slower]
+    others = [f"{said} {_range(found.ratio[early, k, g])}" for g, said in ood if said not in slower]
     when = f"In the first steps ({', '.join(str(speed.steps[t]) for t in early)})"
     if not others:
         return [Statement("holds", "start", f"{when} every ood set already moves slower than ind.")]
-    text = f"{when} the order is not there, as ratio to ind's speed: {', '.join(others)}."
+    text = f"{when} the order is not there; speed over ind's: {', '.join(others)}."
     return [Statement("mixed" if slower else "fails", "start", text)]
 
 
@@ -144,10 +165,10 @@ def _about_control(speed: Speed, found: Ratios, k: int, titles: Mapping[str, str
             shares.append((titles.get(name, name), drawn / exact))
     if not parts:
         return []
-    words = [f"{_share(share)} of the difference for {said}" for said, share in shares]
-    text = f"Ratio to ind's speed, median over the checkpoints: {'; '.join(parts)}."
+    words = [f"{_share(share)} of it for {said}" for said, share in shares]
+    text = f"Speed over ind's, median over the checkpoints: {'; '.join(parts)}."
     if words:
-        text += f" So the size of the Jacobian alone accounts for {', '.join(words)}."
+        text += f" How much of the difference the size of the Jacobian alone explains: {', '.join(words)}."
     explained = [share for _, share in shares]
     verdict = (
         "mixed" if not explained else "fails" if min(explained) >= 0.8 else "holds" if max(explained) < 0.5 else "mixed"
@@ -155,32 +176,63 @@ def _about_control(speed: Speed, found: Ratios, k: int, titles: Mapping[str, str
     return [Statement(verdict, "control", text)]
 
 
+def _about_outward(speed: Speed, k: int, titles: Mapping[str, str]) -> list[Statement]:
+    """Whether the gradient carries ind away from F* faster than the ood sets: what concentration needs."""
+    outward, count = speed.outward[:, k], len(speed.steps)
+    wins = {
+        titles.get(name, name): int((outward[:, 0] > outward[:, g]).sum())
+        for g, (name, kind) in enumerate(speed.groups)
+        if kind == "ood"
+    }
+    if not wins:
+        return []
+    text = (
+        f"Along the gradient ind's distance to F* grows at {(outward[:, 0] > 0).sum()} of {count} checkpoints, faster "
+        f"than that of {', '.join(f'{said} at {won}' for said, won in wins.items())}."
+    )
+    most = [won * 2 > count for won in wins.values()]
+    return [Statement("holds" if all(most) else "mixed" if any(most) else "fails", "outward", text)]
+
+
 def outcome(speed: Speed, dynamics: Dynamics, *, titles: Mapping[str, str] | None = None) -> Statement:
-    """Whether slow groups end near F*: exact speed ratio against final distance ratio, over all layers and sets.
+    """Whether slow groups end near F*: speed ratios against the final distance ratio, over all layers and ood sets.
+
+    Beside the exact speed stand its rivals: random directions, and the way as really trained.
 
     Args:
         speed: the measured speeds.
         dynamics: of the same study.
         titles: names for people by group name.
     """
-    moving, far, pairs = ratios(speed).ratio, dynamics.ratio[-1], []
-    for k, layer in enumerate(speed.layers):
-        for g, (name, kind) in enumerate(speed.groups):
-            if kind == "ood":
-                said = f"{(titles or {}).get(name, name)} in {layer}"
-                pairs.append((said, float(np.exp(np.log(moving[:, k, g]).mean())), float(far[k, g])))
-    if len(pairs) < 3:
+    places = [(k, g) for k in range(len(speed.layers)) for g, (_, kind) in enumerate(speed.groups) if kind == "ood"]
+    if len(places) < 3:
         return Statement("mixed", "outcome", "Fewer than 3 pairs of layer and ood set: no comparison with the outcome.")
-    agree = [said for said, moved, end in pairs if (moved < 1) == (end < 1)]
-    against = [f"{said} (speed {moved:.2f}, distance {end:.2f})" for said, moved, end in pairs if said not in agree]
-    rho = spearman(np.array([m for _, m, _ in pairs]), np.array([f for _, _, f in pairs]))
+    k, g = np.array(places).T
+    found, end = ratios(speed), dynamics.ratio[-1][k, g]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        exact, drawn = (np.log(values[:, k, g]) for values in (found.ratio, found.control))  # (T, pairs)
+        trained = np.log(dynamics.speed[:, k, g] / dynamics.speed[:, k, 0])
+    agree = (exact.mean(0) < 0) == (end < 1)
+    rho, at_random, as_trained = (spearman(v.mean(0), end) for v in (exact, drawn, trained))
     text = (
-        f"Does a slow set end near F*? In {len(agree)} of {len(pairs)} pairs of layer and set, speed and final "
-        f"distance lie on the same side of ind's (Spearman rho {rho:.2f})."
+        f"Does a slow set end near F*? Over {len(places)} pairs of layer and set, Spearman's rho with the final "
+        f"distance is {rho:.2f} for the exact speed, {at_random:.2f} for random directions and {as_trained:.2f} for "
+        "the way as really trained."
     )
-    if against:
-        text += f" Not so: {', '.join(against)}."
-    return Statement("holds" if rho >= 0.6 and not against else "fails" if rho < 0.3 else "mixed", "outcome", text)
+    first = np.array(dynamics.epochs) <= 1
+    if first.any() and not first.all():
+        parts = (spearman(exact[rows].mean(0), end) for rows in (first, ~first))
+        text += " The exact speed gives {:.2f} within the first epoch and {:.2f} after it.".format(*parts)
+    if not agree.all():
+        against = [f"{_said(speed, titles, *places[i])} (speed {np.exp(exact.mean(0)[i]):.2f}, distance {end[i]:.2f})"
+                   for i in np.flatnonzero(~agree).tolist()]  # fmt: skip
+        text += f" Exact speed and distance lie on different sides of ind's for {', '.join(against)}."
+    return Statement("holds" if rho >= 0.6 and agree.all() else "fails" if rho < 0.3 else "mixed", "outcome", text)
+
+
+def _said(speed: Speed, titles: Mapping[str, str] | None, k: int, g: int) -> str:
+    name = speed.groups[g][0]
+    return f"{(titles or {}).get(name, name)} in {speed.layers[k]}"
 
 
 def _range(values: Floats) -> str:

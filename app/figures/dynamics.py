@@ -56,7 +56,7 @@ def speed_curves(
     whens: Sequence[str] | None = None,
     unit: str = "speed ÷ ind’s speed",
 ) -> go.Figure:
-    """Curves of the groups' speed over ind's, on logarithmic axes (step 0 has its place at the left end).
+    """Curves of the groups' speed over ind's, on a logarithmic axis.
 
     Args:
         steps: (T,) training steps; between two checkpoints a value may stand in their middle.
@@ -118,10 +118,10 @@ def common_limits(lines: Sequence[SpeedLine]) -> tuple[float, float]:
 
 
 MEASURES = {
-    "cosine": "cosine of the gradients",
-    "raw": "kernel K(x, xₘ)",
-    "pull": "speed that xₘ alone gives x",
-    "outward": "speed away from F* that xₘ alone gives x",
+    "cosine": "Cosine of the gradients",
+    "raw": "Kernel K(x, xₘ)",
+    "pull": "Speed that xₘ alone gives x",
+    "outward": "Away from F*, by xₘ alone",
 }
 
 
@@ -170,15 +170,15 @@ def kernel_block(
     names = [_class(int(block.train_labels[int(np.ceil(m - 0.5))]), class_names) for m in middles]
     figure.update_layout(
         title={
-            "text": f"{MEASURES[measure].capitalize()} · {block.layer}"
+            "text": f"{MEASURES[measure]} · {block.layer}"
             + (f" · step {block.step:,}" if block.step is not None else ""),
             "subtitle": {"text": f"rows: images · columns: {columns} training images by class"},
             "font": {"size": 16},
             "x": 0,
         },
-        xaxis={"tickvals": middles.tolist(), "ticktext": names, "tickangle": 40, "range": [-1.8, columns - 0.5]},
+        xaxis={"tickvals": middles.tolist(), "ticktext": names, "tickangle": 90, "range": [-1.8, columns - 0.5]},
         yaxis={"tickvals": places, "ticktext": labels, "autorange": "reversed", "automargin": True},
-        margin={"l": 8, "r": 8, "t": 72, "b": 80},
+        margin={"l": 8, "r": 8, "t": 72, "b": 104},
         height=170 + 5 * rows,
     )
     figure.update_xaxes(fixedrange=True, showgrid=False, zeroline=False)
@@ -243,8 +243,8 @@ def _class(label: int, names: Sequence[str]) -> str:
 
 
 def _place(step: float) -> float:
-    """Where a step stands: its logarithm, with room for step 0."""
-    return float(np.log10(1 + step))
+    """Where a step stands: its fourth root gives the first steps and the last epochs room alike."""
+    return float(step**0.25)
 
 
 def _short(step: int) -> str:
