@@ -16,6 +16,7 @@ from fssd_core.projection_embed import Offsets, nearest, principal
 from fssd_core.runtime import Progress, generator, silent
 
 EPOCHS = 200  # 500 draw the distances to F* no better and take 2.4 times as long
+ALIGNED_EPOCHS = 100  # of the aligned layout, whose every epoch moves all T frames
 
 
 def umap_layout(
@@ -62,7 +63,7 @@ def umap_layout(
         n_jobs=1,
         disconnection_distance=np.inf,  # else umap leaves out a point (as NaN) whose neighbours all lie opposite
         precomputed_knn=(index, distance),
-        tqdm_kwds=_epoch_hook(progress),
+        tqdm_kwds=_epoch_hook(progress, EPOCHS),
     )
     threads = get_num_threads()
     try:
@@ -98,7 +99,7 @@ def aligned_umap(
     Raises:
         InputError: umap-learn is not installed.
     """
-    progress(0, EPOCHS, "loading umap")
+    progress(0, ALIGNED_EPOCHS, "loading umap")
     _umap()
     from numba import types
     from numba.typed import List
@@ -111,26 +112,28 @@ def aligned_umap(
     indptr, indices, heads, tails = (List.empty_list(types.int32[::1]) for _ in range(4))
     epochs, planes = List.empty_list(types.float64[::1]), List.empty_list(types.float32[:, ::1])
     for points in frames:
-        progress(0, EPOCHS, "neighbours")
+        progress(0, ALIGNED_EPOCHS, "neighbours")
         index, distance = _knn(points, neighbors, "cosine")
         graph = fuzzy_simplicial_set(
             points, neighbors, draws, "cosine", knn_indices=index, knn_dists=distance, return_dists=False
         )[0].tocsr()
-        graph.data[graph.data < graph.data.max() / EPOCHS] = 0  # edges too weak to be drawn once, as in UMAP itself
+        least = graph.data.max() / ALIGNED_EPOCHS  # weaker edges would not be drawn once, as in UMAP itself
+        graph.data[graph.data < least] = 0
         graph.eliminate_zeros()
         edges = graph.tocoo()
         for into, values in ((indptr, graph.indptr), (indices, graph.indices), (heads, edges.row), (tails, edges.col)):
             into.append(np.ascontiguousarray(values, dtype=np.int32))
-        epochs.append(make_epochs_per_sample(edges.data, EPOCHS).astype(np.float64))
+        epochs.append(make_epochs_per_sample(edges.data, ALIGNED_EPOCHS).astype(np.float64))
         plane = _start(points, seed)
         planes.append(procrustes_align(planes[-1], plane, np.stack([same, same])) if len(planes) else plane)
-    progress(0, EPOCHS, "compiling umap")
+    progress(0, ALIGNED_EPOCHS, "compiling umap")
     relations = expand_relations([dict(enumerate(range(len(same))))] * (len(frames) - 1))
     a, b = find_ab_params(1.0, min_dist)
+    alike = build_neighborhood_similarities(indptr, indices, relations)
     moved = optimize_layout_aligned_euclidean(
-        planes, planes, heads, tails, EPOCHS, epochs, build_neighborhood_similarities(indptr, indices, relations),
+        planes, planes, heads, tails, ALIGNED_EPOCHS, epochs, alike,
         relations, draws.randint(np.iinfo(np.int32).min + 1, np.iinfo(np.int32).max - 1, 3).astype(np.int64), a, b,
-        lambda_=alignment, move_other=True, tqdm_kwds=_epoch_hook(progress),
+        lambda_=alignment, move_other=True, tqdm_kwds=_epoch_hook(progress, ALIGNED_EPOCHS),
     )  # fmt: skip
     return np.stack([np.asarray(plane, dtype=np.float32) for plane in moved])
 
@@ -173,20 +176,20 @@ def _start(points: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float32
 class _EpochWriter(io.TextIOBase):
     """The 'file' that umap's tqdm bar writes its epoch number to: the only place where a fit lets others speak."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    def __init__(self, progress: Progress, epochs: int) -> None:
+        self.progress, self.epochs = progress, epochs
         self.stopped = False
 
     def write(self, text: str) -> int:
         number = text.strip()
         if number.isdigit() and not self.stopped:
             self.stopped = True  # stays so if progress raises: tqdm writes once more while it closes
-            self.progress(int(number), EPOCHS, "umap epochs")
+            self.progress(int(number), self.epochs, "umap epochs")
             self.stopped = False
         return len(text)
 
 
-def _epoch_hook(progress: Progress) -> dict[str, Any]:
+def _epoch_hook(progress: Progress, epochs: int) -> dict[str, Any]:
     """tqdm's settings that report every epoch to progress (in a notebook tqdm draws widgets: no bar, no reports)."""
     from umap.layouts import tqdm
 
@@ -194,7 +197,7 @@ def _epoch_hook(progress: Progress) -> dict[str, Any]:
         return {"disable": True}
     return {
         "disable": False,
-        "file": _EpochWriter(progress),
+        "file": _EpochWriter(progress, epochs),
         "bar_format": "{n}",
         "mininterval": 0,
         "miniters": 1,

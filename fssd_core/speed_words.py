@@ -41,7 +41,7 @@ class Statement:
 
     Attributes:
         verdict: 'holds', 'fails' or 'mixed'.
-        about: what it is about: a group's name, 'start', 'control' or 'outcome'.
+        about: what it is about: a group's name, 'start', 'control', 'outward' or 'outcome'.
         text: the sentence.
     """
 
@@ -71,7 +71,7 @@ def ratios(speed: Speed, *, relative: bool = False, control: str = "by tensor") 
 def statements(
     speed: Speed, layer: str, *, titles: Mapping[str, str] | None = None, relative: bool = False
 ) -> list[Statement]:
-    """One sentence a group about the exact speed in one layer, then the first steps, then the control.
+    """One sentence a group about the exact speed in one layer, then the first steps, the control, the way outward.
 
     Args:
         speed: the measured speeds.
@@ -89,6 +89,7 @@ def statements(
             )
     out += _about_start(speed, found, k, titles or {})
     out += _about_control(speed, found, k, titles or {})
+    out += _about_outward(speed, k, titles or {})
     return out
 
 
@@ -104,8 +105,8 @@ def headline(speed: Speed, *, relative: bool = False) -> str:
         return "No ood set is chosen, so there is nothing to compare ind with."
     return (
         f"Over {len(speed.layers)} layers and {len(said) // len(speed.layers)} ood sets: ind lastingly moves faster in "
-        f"{said.count('holds')} of {len(said)} pairs, the ood set in {said.count('fails')}, "
-        f"without a lasting order {said.count('mixed')}."
+        f"{said.count('holds')} of {len(said)} pairs, the ood set in {said.count('fails')}; "
+        f"{said.count('mixed')} have no lasting order."
     )
 
 
@@ -173,6 +174,24 @@ def _about_control(speed: Speed, found: Ratios, k: int, titles: Mapping[str, str
         "mixed" if not explained else "fails" if min(explained) >= 0.8 else "holds" if max(explained) < 0.5 else "mixed"
     )
     return [Statement(verdict, "control", text)]
+
+
+def _about_outward(speed: Speed, k: int, titles: Mapping[str, str]) -> list[Statement]:
+    """Whether the gradient carries ind away from F* faster than the ood sets: what concentration needs."""
+    outward, count = speed.outward[:, k], len(speed.steps)
+    wins = {
+        titles.get(name, name): int((outward[:, 0] > outward[:, g]).sum())
+        for g, (name, kind) in enumerate(speed.groups)
+        if kind == "ood"
+    }
+    if not wins:
+        return []
+    text = (
+        f"Along the gradient ind's distance to F* grows at {(outward[:, 0] > 0).sum()} of {count} checkpoints, faster "
+        f"than that of {', '.join(f'{said} at {won}' for said, won in wins.items())}."
+    )
+    most = [won * 2 > count for won in wins.values()]
+    return [Statement("holds" if all(most) else "mixed" if any(most) else "fails", "outward", text)]
 
 
 def outcome(speed: Speed, dynamics: Dynamics, *, titles: Mapping[str, str] | None = None) -> Statement:

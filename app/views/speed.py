@@ -7,23 +7,21 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import session, speed_lines
-from app.figures.dynamics import MEASURES, common_limits, kernel_block, speed_curves
-from app.names import class_names, title_of
+from app import kernel_panel, session, speed_lines
+from app.figures.dynamics import common_limits, speed_curves
+from app.names import title_of
 from fssd_core.dynamics import Dynamics, stored_dynamics
-from fssd_core.kernel import kernel, stored_kernel
-from fssd_core.kernel_words import kernel_statements
+from fssd_core.errors import InputError
 from fssd_core.series import series_steps
-from fssd_core.speed import Speed, stored_speed, training_images
-from fssd_core.speed_words import Statement, headline, outcome, statements
+from fssd_core.speed import Speed, stored_speed
+from fssd_core.speed_words import headline, outcome, statements
 from fssd_core.study import Study
 
 EQUATION = (
-    r"\begin{aligned} \frac{dF(x)}{dt} &= -\sum_m K(x, x_m)\, \frac{dL_m}{dF(x_m)} \;=\; \frac{dF(x)}{d\theta}\, v, "
-    r"\\[4pt] K(x, x_m) &= \frac{dF(x)}{d\theta}\, \frac{dF(x_m)}{d\theta}^{\!\top}\!, "
-    r"\qquad v = -\frac{dL}{d\theta} \end{aligned}"
+    r"\begin{aligned} \frac{dF(x)}{dt} &= -\sum_m K(x, x_m)\, \frac{dL_m}{dF(x_m)} \\[4pt] "
+    r"&= \frac{dF(x)}{d\theta}\, v, \quad v = -\frac{dL}{d\theta}, \\[4pt] "
+    r"K(x, x_m) &= \frac{dF(x)}{d\theta}\, \frac{dF(x_m)}{d\theta}^{\!\top} \end{aligned}"
 )
-BADGES = {"holds": "green", "mixed": "orange", "fails": "red"}
 FRAMES = {"fixed": "in feature space", "relative": "as F* sees it"}
 
 
@@ -39,17 +37,26 @@ def show() -> None:
     )
     st.latex(EQUATION)
     st.caption(
-        "Each training image xₘ pulls at x as strongly as their gradients agree. The right-hand side is one forward "
+        "Each training image xₘ pulls at x as strongly as their gradients agree. The second line is one forward "
         "derivative (jvp) an image, the exact speed under gradient descent."
     )
-    with session.guard():
+    _over_checkpoints(study, layer)
+    st.divider()
+    kernel_panel.show(session.current_study(), layer)
+
+
+def _over_checkpoints(study: Study, layer: str) -> None:
+    """The speeds at every checkpoint; a lone checkpoint has none and is told so."""
+    try:
         series_steps(study)
+    except InputError as error:
+        st.info(str(error), icon=":material/info:")
+        return
+    with session.guard():
         speeds, moves = _measured(study)
     if speeds is not None and moves is not None:
         _speeds(speeds, moves, layer)
         _all_layers(speeds, moves)
-    st.divider()
-    _kernel(session.current_study(), layer)
 
 
 def _measured(study: Study) -> tuple[Speed | None, Dynamics | None]:
@@ -101,7 +108,9 @@ def _speeds(speeds: Speed, moves: Dynamics, layer: str) -> None:
             config={"displayModeBar": False},
             alt=f"{panel.title}: speed over ind's at each checkpoint, one curve a group",
         )  # fmt: skip
-    _say([*statements(speeds, layer, titles=titles, relative=relative), outcome(speeds, moves, titles=titles)])
+    kernel_panel.say(
+        [*statements(speeds, layer, titles=titles, relative=relative), outcome(speeds, moves, titles=titles)]
+    )
     st.caption(
         f"v is the gradient of the mean cross-entropy over {speeds.train_images:,} images of {title_of(speeds.train)}, "
         "network in eval mode. Real training takes small batches and its own optimiser, so the third panel need not "
@@ -115,6 +124,7 @@ def _all_layers(speeds: Speed, moves: Dynamics) -> None:
         st.dataframe(
             speed_lines.table(speeds, moves),
             hide_index=True,
+            height="content",
             column_config={
                 "gradient": st.column_config.NumberColumn(format="%.2f", help="Exact speed over ind's, median"),
                 "random": st.column_config.NumberColumn(format="%.2f", help="The same under random directions"),
@@ -142,47 +152,6 @@ def _all_layers(speeds: Speed, moves: Dynamics) -> None:
                 config={"displayModeBar": False},
                 alt=f"Exact speed over ind's in {layer}",
             )
-
-
-@st.fragment
-def _kernel(study: Study, layer: str) -> None:
-    st.subheader("The kernel: which training images pull at which images")
-    st.caption(
-        "A block of the empirical neural tangent kernel at the sidebar's checkpoint and layer. It is large where a "
-        "step that helps a training image moves the other image's feature as well."
-    )
-    store, root = session.store(), session.data_root()
-    with session.guard():
-        block = stored_kernel(study, layer, store=store, root=root)
-        if block is None:
-            job = session.run_job(f"Kernel of {layer}", "kernel", study, {"layer": layer})
-            if job.state != "done":
-                return
-            block = kernel(study, layer, store=store, root=root)
-        names = class_names(training_images(study, count=len(block.train_rows), root=root))
-    measure = st.segmented_control(
-        "Measure", list(MEASURES), format_func=MEASURES.__getitem__, default="cosine", required=True,
-        wrap=True, key="kernel_measure",
-    )  # fmt: skip
-    titles = {g.name: title_of(g.name) for g in block.groups}
-    picture, beside = st.columns([2.2, 1], gap="large")
-    picture.plotly_chart(
-        kernel_block(block, str(measure), titles=titles, class_names=names, mode=session.mode()),
-        key="kernel-block",
-        config={"displayModeBar": False},
-        alt=f"Heatmap: {MEASURES[str(measure)]}, between images and training images",
-    )
-    with beside:
-        _say(kernel_statements(block, titles=titles))
-        st.caption(
-            f"K is {block.reduction} of dF(x)/dθ · dF(xₘ)/dθᵀ; training images are drawn from {title_of(block.train)}."
-        )
-
-
-def _say(said: list[Statement]) -> None:
-    st.markdown(
-        "\n".join(f"- :{BADGES[s.verdict]}-badge[{s.verdict}] {s.text.replace('*', chr(92) + '*')}" for s in said)
-    )
 
 
 show()

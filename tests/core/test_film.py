@@ -214,7 +214,7 @@ def test_bad_input_is_refused_with_the_reason(study, tmp_path, monkeypatch):
 @needs_umap
 def test_the_aligned_umap_keeps_neighbours_and_stays_itself(reel, monkeypatch):
     """Short fits: neighbourhoods are kept at each checkpoint, the same seed gives the same angles, epochs are told."""
-    monkeypatch.setattr("fssd_core.projection_umap.EPOCHS", 60)
+    monkeypatch.setattr("fssd_core.projection_umap.ALIGNED_EPOCHS", 60)
     told: list[str] = []
     made = make_film(reel, "umap", progress=lambda done, total, what: told.append(what))
     again = make_film(reel, "umap")

@@ -252,8 +252,19 @@ def test_the_control_takes_off_what_the_jacobians_size_explains(control, verdict
     assert (found, share in text) == (verdict, True), text
 
 
+def test_the_way_outward_is_counted():
+    made = by_hand(np.array([0.5] * 4))
+    outward = made.outward.copy()  # (T, 1, 3)
+    outward[:, 0, :2] = [[1, 0.5], [2, 1], [-1, -3], [-1, 0]]
+    verdict, text = told(dataclasses.replace(made, outward=outward), "outward")
+    assert verdict == "holds"
+    assert "grows at 2 of 4 checkpoints, faster than that of b at 3" in text
+    outward[:, 0, 1] = 5
+    assert told(dataclasses.replace(made, outward=outward), "outward")[0] == "fails"
+
+
 def test_the_headline_counts():
-    assert "in 1 of 1 pairs, the ood set in 0, without a lasting order 0" in headline(by_hand(np.array([0.5] * 4)))
+    assert "in 1 of 1 pairs, the ood set in 0; 0 have no lasting order" in headline(by_hand(np.array([0.5] * 4)))
     assert "the ood set in 1" in headline(by_hand(np.array([1.5] * 4)))
 
 

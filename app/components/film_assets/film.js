@@ -1,27 +1,24 @@
 // The film: one state - where we are, what shows - and one frame that draws it; the server hears of it when we rest.
-import { count, h, setText } from "../cockpit_assets/dom.js";
+import { h, setText } from "../cockpit_assets/dom.js";
 import { readLook } from "../cockpit_assets/look.js";
-import { formatNumber } from "../scatter_assets/1_numbers.js";
-import { accuracyText, epochText, placeWords } from "./axis.js";
+import { placeWords } from "./axis.js";
 import { Charts } from "./charts.js";
 import { Clock } from "./clock.js";
 import { listenToKeys, listenToPointer } from "./input.js";
 import { Legend } from "./legend.js";
 import { Widths } from "./marks.js";
 import { Model } from "./model.js";
-import { buildPanel, fillModes, setIcon } from "./panel.js";
-import { fillPins, fillTooltip, placeTooltip, updatePins } from "./points_info.js";
+import { buildPanel, fillModes } from "./panel.js";
 import { publish } from "./probe.js";
 import { saveFrame } from "./save.js";
+import { Saying } from "./saying.js";
 import { placeOf } from "./scales.js";
 import { chartsOf } from "./series.js";
-import { Stage } from "./stage.js";
 
-const MOST_PINS = 8;
 const REST = 350; // ms after the last key or slider move until the server is told
 const remembered = new Map(); // what survives a remount, by key: pins, hidden groups, colours, speed
 
-export class Film extends Stage {
+export class Film extends Saying {
   constructor(parent) {
     super();
     this.clock = new Clock();
@@ -251,65 +248,6 @@ export class Film extends Stage {
     this.draw();
   }
 
-  togglePin(index) {
-    const place = this.pins.indexOf(index);
-    if (place >= 0) this.pins.splice(place, 1);
-    else if (this.pins.length >= MOST_PINS) return setText(this.parts.live, `${MOST_PINS} points are followed already; let one go first.`);
-    else this.pins.push(index);
-    this.pinsChanged();
-    return undefined;
-  }
-
-  pinHovered() {
-    if (this.hovered >= 0) this.togglePin(this.hovered);
-  }
-
-  pinsChanged() {
-    const { header, groupOf, row } = this.model;
-    this.memory.pins = this.pins.map((i) => ({ group: header.groups[groupOf[i]].name, row: row[i] }));
-    this.fillPins();
-    this.showTooltip();
-    this.draw();
-  }
-
-  fillPins() {
-    const { header, groupOf, row } = this.model;
-    fillPins(this.parts.pins, this.model, this.pins, this.clock.nearest, {
-      colourOf: (i) => this.colourOf(i),
-      ratio: this.ratio ?? 1,
-      canInspect: header.inspect,
-      actions: {
-        unpin: (i) => this.togglePin(i),
-        open: (i) => this.trigger("open", { group: header.groups[groupOf[i]].name, row: row[i] }),
-      },
-    });
-  }
-
-  hover(index, aloud = false) {
-    if (index === this.hovered) return;
-    this.hovered = index;
-    this.parts.stage.classList.toggle("over-point", index >= 0);
-    this.showTooltip(aloud);
-    this.schedule();
-  }
-
-  showTooltip(aloud = false) {
-    const { tooltip, live } = this.parts;
-    tooltip.hidden = this.hovered < 0;
-    if (this.hovered < 0) return;
-    const about = { colour: this.colourOf(this.hovered), ratio: this.ratio, pinned: this.pins.includes(this.hovered) };
-    const said = fillTooltip(tooltip, this.model, this.hovered, this.clock.nearest, about);
-    this.tipSize = [tooltip.offsetWidth, tooltip.offsetHeight];
-    this.moveTooltip();
-    if (aloud) setText(live, said);
-  }
-
-  moveTooltip() {
-    if (this.hovered < 0) return;
-    const [x, y] = this.pixelOf(this.hovered);
-    placeTooltip(this.parts.tooltip, x, y, this.tipSize, this.scene.width, this.scene.height);
-  }
-
   // ---- the frame ------------------------------------------------------------------------------------------------
 
   schedule() {
@@ -334,66 +272,6 @@ export class Film extends Stage {
     charts.moveTo(clock.position);
     this.stats.frames++;
     this.texts(); // after the canvases: text on them would make the browser bring changed styles up to date first
-  }
-
-  /** Slider, numbers and words; most of them change at checkpoints only. */
-  texts() {
-    const { parts, clock, model, pins } = this;
-    const { header, dynamics } = model;
-    parts.slider.value = String(clock.position);
-    parts.slider.style.setProperty("--part", clock.last ? String(clock.position / clock.last) : "1");
-    this.moveTooltip();
-    const t = clock.nearest;
-    const between = Math.abs(clock.position - t) > 1e-6;
-    const state = `${t}|${clock.interval}|${between}|${this.mode}`;
-    this.legend.update(t, this.hidden);
-    if (state === this.shown) return;
-    this.shown = state;
-    setText(parts.stepValue, count(header.steps[t]));
-    setText(parts.next, between ? `between ${count(header.steps[clock.interval])} and ${count(header.steps[clock.interval + 1])}` : "");
-    setText(parts.epochValue, header.epochs ? epochText(header.epochs[t]) : "–");
-    parts.epochValue.parentElement.hidden = !header.epochs;
-    setText(parts.accuracyValue, dynamics?.accuracy ? accuracyText(dynamics.accuracy[t]) : "–");
-    parts.accuracyValue.parentElement.hidden = !dynamics?.accuracy;
-    setText(parts.medianValue, formatNumber(header.indMedian[t]));
-    parts.badge.classList.toggle("off", header.steps[t] !== 0);
-    parts.slider.setAttribute("aria-valuetext", placeWords(header, dynamics, t));
-    const [frame, motion] = [header.words[t], header.motion[this.mode][clock.interval]];
-    for (const [node, said] of [
-      [parts.words, frame],
-      [parts.motion, motion],
-    ]) {
-      setText(node, said?.text ?? "");
-      node.classList.toggle("warn", Boolean(said?.warn));
-    }
-    setText(parts.ruler, this.rulerWords());
-    updatePins(parts.pins, model, pins, t);
-    if (this.hovered >= 0 && !clock.playing) this.showTooltip();
-  }
-
-  rulerWords() {
-    const { header } = this.model;
-    const outside = this.outside();
-    const lost = outside ? ` ${count(outside)} point${outside === 1 ? "" : "s"} outside the frame.` : "";
-    const circles = header.centred ? " Dashed: group means." : "";
-    const what = header.centred ? "Radius: true distance to F*" : "Radius: distance to F* as far as the plane shows it";
-    return `${what}, ${this.scale.words()}. ${header.angle}${circles}${lost}`;
-  }
-
-  faithWords() {
-    const { header } = this.model;
-    return [header.words[this.clock.nearest], header.motion[this.mode][this.clock.interval]].map((said) => said?.text ?? "");
-  }
-
-  controls() {
-    const { play, speeds, loop, stage } = this.parts;
-    const { playing, speed } = this.clock;
-    setIcon(play, playing ? "pause" : "play");
-    play.setAttribute("aria-label", playing ? "Pause" : "Play");
-    play.title = playing ? "Pause (space)" : "Play (space)";
-    stage.classList.toggle("playing", playing);
-    loop.setAttribute("aria-pressed", String(this.clock.loop));
-    for (const button of speeds) button.setAttribute("aria-pressed", String(Number(button.dataset.speed) === speed));
   }
 
   // ---- what the server hears ------------------------------------------------------------------------------------
