@@ -130,7 +130,7 @@ def open_links(info: RunInfo, *, key: str) -> None:
         name = f"open:{key}:{page}:{info.id}"
         st.button(page.capitalize(), key=name, icon=f":material/{icon}:", on_click=_choose, args=(info.model,))
         if st.session_state.get(name):
-            st.switch_page(str(VIEWS / f"{page}.py"))
+            st.switch_page(str(VIEWS / f"{page}.py"), query_params={})
 
 
 def _choose(model: str) -> None:

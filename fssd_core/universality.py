@@ -118,7 +118,7 @@ class CellResult:
         """One line for people."""
         if self.error:
             return f"{self.cell.title}: {self.error}"
-        numbers = ", ".join(f"{name} {values[-1]:.3f}" for name, values in self.auroc.items())
+        numbers = ", ".join(f"{name} {self.auroc[name][-1]:.3f}" for name in OOD)
         return f"{self.cell.title}: accuracy {self.accuracy:.3f}, AUROC in {self.layers[-1]}: {numbers}"
 
     def to_json(self) -> dict[str, Any]:

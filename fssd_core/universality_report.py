@@ -149,6 +149,7 @@ def markdown(results: Sequence[CellResult], budget: Budget) -> str:
 def _markdown(results: Sequence[CellResult], budget: Budget) -> Iterator[str]:
     whole = [r for r in results if not r.error]
     said = {c.about: c for c in claims(results)}
+    whole_words = said["all"].words.replace("F*", "F\\*")
     seeds = ", ".join(str(s) for s in sorted({r.cell.seed for r in results}))
     yield "# Universality: does ood concentrate whatever is trained?"
     yield ""
@@ -156,8 +157,8 @@ def _markdown(results: Sequence[CellResult], budget: Budget) -> Iterator[str]:
     yield "the numbers were measured by `fssd universality --out assets/universality.json` (it keeps every network's"
     yield "numbers, so it can be stopped and goes on). Change nothing here by hand."
     yield ""
-    yield f"{len(results)} networks, seeds {seeds}. Each had the same budget: {budget_words(budget)}, no augmentation"
-    yield "except the two views of instance discrimination, plain pixels, no dropout, one CPU thread."
+    yield f"{len(results)} networks, seed {seeds}. Each had the same budget: {budget_words(budget)},"
+    yield "no augmentation except the two views of instance discrimination, plain pixels, no dropout, one CPU thread."
     yield f"{sum(r.seconds for r in whole) / 60:.0f} minutes in all on a busy machine, {_slowest(whole)}."
     yield f"Trained on `{TRAINED_ON}`, measured on {budget.measured:,} images each of `{IND}` and the ood sets,"
     yield f"F\\* from {budget.noise} noise images, epsilon 0. *Deepest layer*: the logits, or the last hidden layer for"
@@ -166,7 +167,7 @@ def _markdown(results: Sequence[CellResult], budget: Budget) -> Iterator[str]:
     yield "## What holds"
     yield ""
     yield f"Over `{'`, `'.join(n for n in OOD if n != BY_CONSTRUCTION)}` (uniform noise lies near F\\* by"
-    yield f"construction and is not counted): ood is **{said['all'].words}** comparisons."
+    yield f"construction and is not counted): ood is **{whole_words}** comparisons."
     yield ""
     yield "| | comparisons | nearer than ind (AUROC > 0.55) | farther (AUROC < 0.45) | nearer than untrained |"
     yield "|---|---|---|---|---|"

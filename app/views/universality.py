@@ -58,7 +58,7 @@ def show() -> None:
         _failures(whole, results)
     _layers(whole)
     st.caption(
-        f"{len(results)} networks, seeds {', '.join(str(s) for s in sorted({r.cell.seed for r in results}))}; each "
+        f"{len(results)} networks, seed {', '.join(str(s) for s in sorted({r.cell.seed for r in results}))}; each "
         f"{budget_words(budget)}; {budget.measured:,} images of each set; F\\* from {budget.noise} noise images. "
         "Make your own with `fssd universality --out mine.json`; `--quick` takes seconds."
     )
@@ -67,13 +67,20 @@ def show() -> None:
 def _headline(said: list[Claim]) -> None:
     by = {claim.about: claim for claim in said}
     whole = by["all"]
+    share = whole.near / whole.total
+    verdict = (
+        "It holds everywhere here." if share == 1 else "Mostly, not always." if share > 0.75
+        else "More often than not." if share > 0.5 else "No."
+    )  # fmt: skip
     st.markdown(
-        f"**Mostly, not always.** In the deepest trained layer ood is {whole.words} comparisons (uniform noise, near "
-        "F\\* by construction, is not counted)."
-        if whole.near < whole.total
-        else f"**It holds in all {whole.total} comparisons.** In the deepest trained layer ood is {whole.words}."
+        f"**{verdict}** In the deepest trained layer ood is {_escaped(whole)} comparisons (uniform noise, near F\\* by "
+        "construction, is not counted)."
     )
-    st.markdown("\n".join(f"- **{name}**: {by[name].words}" for name in OOD if name != BY_CONSTRUCTION))
+    st.markdown("\n".join(f"- **{name}**: {_escaped(by[name])}" for name in OOD if name != BY_CONSTRUCTION))
+
+
+def _escaped(claim: Claim) -> str:
+    return claim.words.replace("F*", "F\\*")
 
 
 def _claims(said: list[Claim]) -> None:

@@ -98,6 +98,11 @@ function buildPanel(root, actions) {
 }
 
 function fillModes(node, current, choose) {
+  const there = node.querySelectorAll("[data-mode]");
+  if (there.length) {
+    for (const button of there) button.setAttribute("aria-pressed", String(button.dataset.mode === current));
+    return;
+  }
   node.replaceChildren(
     make("span", { class: "modes-name", "aria-hidden": "true" }, "radius"),
     ...Object.entries(RADIUS_MODES).map(([mode, { name, help }]) =>
@@ -138,16 +143,36 @@ function toggleButton(name, pressed, label, chart, ...content) {
   );
 }
 
-/** Builds the legend: one toggle a group, the ind classes beneath ind, F* last. */
+/** What the legend's buttons are made of; while it stays, new data change their numbers only. */
+function legendKey(chart) {
+  const { groups, classNames } = chart.header;
+  const parts = groups.map((g) => [g.name, g.label, g.kind, g.marker, g.stop - g.start, g.colours[chart.theme]]);
+  return JSON.stringify([parts, classNames, [...chart.classCounts], chart.theme, chart.ratio, chart.colours]);
+}
+
+const meanWords = (group, median) =>
+  `${group.label}: ${formatCount(group.stop - group.start)} points, mean distance ${formatNumber(group.mean / median)} of the ind median`;
+
+/** Builds the legend: one toggle a group, the ind classes beneath ind, F* last. A click under way keeps its button. */
 function fillLegend(node, chart) {
   const { groups, classNames, median } = chart.header;
+  const key = legendKey(chart);
+  if (node.fssdKey === key) {
+    const buttons = [...node.querySelectorAll(".item")];
+    groups.forEach((group, k) => {
+      buttons[k].setAttribute("aria-label", meanWords(group, median));
+      buttons[k].querySelector(".mean").textContent = `${(group.mean / median).toFixed(2)}×`;
+    });
+    return;
+  }
+  node.fssdKey = key;
   const ratio = chart.ratio;
   const list = make("ul", { class: "groups" });
   for (const group of groups) {
     const count = group.stop - group.start;
     const mean = group.mean / median;
     const colour = group.colours[chart.theme];
-    const words = `${group.label}: ${formatCount(count)} points, mean distance ${formatNumber(mean)} of the ind median`;
+    const words = meanWords(group, median);
     const item = toggleButton(
       group.name,
       chart.isVisible(group.name),
