@@ -104,6 +104,7 @@ def _images(
         format_func=ORDER_NAMES.__getitem__,
         default="borderline",
         required=True,
+        wrap=True,
         key="selection-order",
         disabled=found is None,
     )
@@ -159,7 +160,7 @@ def _numbers(study: Study, found: Verdicts, picked: Sequence[Judged]) -> tuple[N
         hide_index=True,
         column_config={
             "accepted": st.column_config.TextColumn(help="Share of the selected images accepted as in-distribution"),
-            "of all": st.column_config.TextColumn("all drawn: accepted", help="The same of all drawn images"),
+            "of all": st.column_config.TextColumn(help="The same of all drawn images of the group"),
         },
     )
     st.dataframe(_measures(ours, whole), hide_index=True)

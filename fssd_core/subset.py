@@ -173,7 +173,7 @@ def _borderline(group: Judged, threshold: float) -> Column:
 
 
 def _wrong_first(group: Judged, threshold: float) -> Column:
-    """Wrong verdicts before right ones, each from the farthest beyond the threshold on."""
+    """Wrong verdicts first, those farthest beyond the threshold leading; then right ones, the nearest leading."""
     wrong = group.accepted == (group.kind == "ood")
     return np.where(wrong, -np.abs(group.scores - threshold), np.abs(group.scores - threshold))
 

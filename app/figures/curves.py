@@ -11,6 +11,7 @@ from app import theme
 from fssd_core.types import Curve
 
 DASHES = ("solid", "dash", "dot", "dashdot")
+TITLE = {"x": 0, "y": 0.98, "yanchor": "top"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ def roc_curves(lines: Sequence[Line], *, mode: theme.Mode) -> go.Figure:
     figure = _figure(lines, "FPR %{x:.3f}<br>TPR %{y:.3f}", "AUROC", mode)
     _chance(figure, [0, 1], [0, 1], mode)
     figure.update_layout(
-        title={"text": "ROC", "x": 0},
+        title={"text": "ROC", **TITLE},
         xaxis_title="FPR: share of ood accepted",
         yaxis_title="TPR: share of ind accepted",
     )
@@ -57,7 +58,7 @@ def pr_curves(lines: Sequence[Line], *, chance: float, mode: theme.Mode) -> go.F
     figure.update_traces(line={"shape": "vh"})
     _chance(figure, [0, 1], [chance, chance], mode)
     figure.update_layout(
-        title={"text": "Precision-recall, ind positive", "x": 0},
+        title={"text": "Precision-recall, ind positive", **TITLE},
         xaxis_title="recall: share of ind accepted",
         yaxis_title="precision: ind among the accepted",
     )
@@ -74,8 +75,8 @@ def _figure(lines: Sequence[Line], hover: str, area: str, mode: theme.Mode) -> g
             hovertemplate=f"<b>{line.name}</b><br>{hover}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(
-        margin={"l": 56, "r": 12, "t": 84, "b": 48},
-        height=380,
+        margin={"l": 56, "r": 12, "t": 92, "b": 48},
+        height=400,
         hovermode="closest",
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": None},
     )
