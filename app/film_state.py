@@ -57,11 +57,6 @@ def _write(step: float, radius: str) -> None:
     st.session_state[WRITTEN] = said
 
 
-def presenting() -> bool:
-    """Whether the address asks for large type (`present=1`)."""
-    return st.query_params.get("present") == "1"
-
-
 def _number(text: str | None) -> float | None:
     if text is None:
         return None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from app import film_state, session
+from app import film_state, presenter, session
 from app.components.film import film_player
 from app.film_words import Course, headline
 from app.names import class_names, title_of
@@ -112,7 +112,7 @@ def _player(study: Study, shown: Film, numbers: Dynamics | None) -> None:
         epochs=dict(zip(numbers.steps, numbers.epochs, strict=True)) if numbers else {},
         title=f"{VIEW_NAMES[shown.view]} · layer {shown.layer}",
         start=film_state.start(shown.steps[-1]),
-        large=film_state.presenting(),
+        large=presenter.large(),
         on_open=open_sample,
         key=film_state.KEY,
     )

@@ -384,7 +384,7 @@ def test_the_page_shows_the_stored_film_and_plays_once(page: Any) -> None:
 
 
 def test_a_place_in_the_address_is_where_the_page_starts(page: Any) -> None:
-    header = payload(page.open(film_step="669", film_radius="absolute", present="1"))
+    header = payload(page.open(film_step="669", film_radius="absolute", present="true"))
     assert header["start"] | {"id": ""} == {"step": 669.0, "radius": "absolute", "autoplay": False, "id": ""}
     assert header["large"]
 
