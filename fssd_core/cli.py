@@ -18,6 +18,7 @@ from fssd_core import __version__, ensemble
 from fssd_core.cli_bundle import add_bundle_commands
 from fssd_core.cli_common import Scored, add_study_arguments, check_out, score_study, write_table
 from fssd_core.cli_dynamics import add_dynamics_command
+from fssd_core.cli_report import add_report_command
 from fssd_core.cli_train import add_train_commands
 from fssd_core.errors import CancelledError, FssdError, StoreWarning
 from fssd_core.metrics import auroc, metrics
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add_bundle_commands(commands)
     add_dynamics_command(commands)
     add_train_commands(commands)
+    add_report_command(commands)
     listing = commands.add_parser("list", help="list models, architectures, data sets or detectors")
     listing.add_argument("what", nargs="?", choices=["all", *_TABLES], default="all")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
