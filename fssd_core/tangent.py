@@ -5,6 +5,7 @@ The network is as in use: eval mode, batch-norm statistics fixed, no dropout. Im
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -169,7 +170,7 @@ _MATH = torch.nn.attention.SDPBackend.MATH
 
 def norm(direction: Direction) -> float:
     """Euclidean length over all parameters."""
-    return float(torch.stack([torch.linalg.vector_norm(t.double()) for t in direction.values()]).norm())
+    return math.hypot(*(float(torch.linalg.vector_norm(t)) for t in direction.values()))
 
 
 def scaled(direction: Direction, factor: float) -> dict[str, Tensor]:
