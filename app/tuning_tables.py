@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app import session, tuning_presets
+from app.charts import chart
 from app.components.cockpit import Setting
 from app.components.scores_packing import pack, scores_at
 from app.figures.transfer import transfer_matrix
@@ -60,9 +61,9 @@ def transfer_table(study: Study, plain: Mapping[str, Comparison], pseudo: LayerS
         st.warning(str(error))
         return
     st.markdown(f"**{in_words(result)}** Measured at epsilon 0, on images that no alpha was fitted on.")
-    st.plotly_chart(
+    chart(
         transfer_matrix(result, mode=session.mode()),
         key="transfer",
-        config={"displayModeBar": False},
         alt="AUROC of every rule for alpha on every ood set",
+        name="the matrix",
     )
