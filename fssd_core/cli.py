@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     add_dynamics_command(commands)
     add_train_commands(commands)
     add_report_command(commands)
-    listing = commands.add_parser("list", help="list models, architectures, data sets or detectors")
+    listing = commands.add_parser("list", help="list models, architectures, data sets, detectors or losses")
     listing.add_argument("what", nargs="?", choices=["all", *_TABLES], default="all")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     listing.set_defaults(run=_list)
@@ -177,7 +177,13 @@ def _detectors() -> list[dict[str, Any]]:
     return [{"name": name, **_plain(entry)} for name, entry in DETECTORS.items()]
 
 
-_TABLES = {"models": _models, "archs": _archs, "data": _data, "detectors": _detectors}
+def _losses() -> list[dict[str, Any]]:
+    from fssd_core.losses import LOSSES
+
+    return [{"name": name, **_plain(entry)} for name, entry in LOSSES.items()]
+
+
+_TABLES = {"models": _models, "archs": _archs, "data": _data, "detectors": _detectors, "losses": _losses}
 
 
 _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -187,6 +193,7 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
         f"{d['kind']:<9}{d['count']:>7,} x {'x'.join(str(n) for n in d['shape']):<8} {d['title']}; {d['licence']}"
     ),
     "detectors": lambda d: f"{d['title']}; {d['cost']}",
+    "losses": lambda o: f"{o['title']}; {'uses labels' if o['supervised'] else 'uses no labels'}",
 }
 
 

@@ -102,10 +102,10 @@ def _speeds(speeds: Speed, moves: Dynamics, layer: str) -> None:
     for place, panel in zip(st.columns(3, gap="medium"), panels, strict=True):
         with place:
             chart(
-            speed_curves(
-                panel.steps, panel.lines, title=panel.title, subtitle=panel.subtitle, whens=panel.whens,
-                limits=limits, mode=mode,
-            ),
+                speed_curves(
+                    panel.steps, panel.lines, title=panel.title, subtitle=panel.subtitle, whens=panel.whens,
+                    limits=limits, mode=mode,
+                ),
                 key=f"speed-{panel.key}",
                 alt=f"{panel.title}: speed over ind's at each checkpoint, one curve a group",
                 name=f"the curves: {panel.title}",
