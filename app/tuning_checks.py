@@ -41,6 +41,13 @@ def notes(
         rows: {data: (N,) row of each image in its full set}.
         plain: {ood: split}.
     """
+    values = np.concatenate([np.stack([s.values for s in sweep.values()]) for sweep in sweeps.values()], axis=1)
+    dead = not np.ptp(values, axis=1).any()  # a NaN counts as different
+    if dead:
+        yield (
+            f"All {values.shape[1]:,} images of every set have the very same distances: the network gives the same "
+            "features whatever it is shown, so no detector can be made of it. Check its weights, or take others."
+        )
     for ref, sweep in sweeps.items():
         name = title_of(ref)
         values = np.stack([scores.values for scores in sweep.values()])  # (E, N, K)
@@ -52,7 +59,7 @@ def notes(
                 f"out of every number on this page: {_named(bad)}. Check these images and the network's weights."
             )
         kept = values[:, finite]
-        if len(kept[0]) > 1 and not np.ptp(kept, axis=1).any():
+        if not dead and len(kept[0]) > 1 and not np.ptp(kept, axis=1).any():
             yield (
                 f"**{name}**: all {len(kept[0]):,} images have the very same distances. Are they copies of one image? "
                 "Their scores are one value, so rates can only be 0 or 100 %."

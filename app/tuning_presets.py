@@ -91,11 +91,14 @@ def _fit(
             ensemble.logistic, ind, ood, seed=study.seed, labels=title_of(ref)
         )
     found = {"uniform": ensemble.uniform(ind.layers)}
+    failed: dict[str, list[str]] = {}
     for name, rule in rules.items():
         try:
             found[name] = _dated(rule(), epsilon)
         except InputError as error:
-            st.warning(f"No preset '{name}': {error}")
+            failed.setdefault(str(error), []).append(f"'{name}'")
+    for reason, names in failed.items():
+        st.warning(f"No preset {', '.join(names)}: {reason}", icon=":material/warning:")
     return found
 
 

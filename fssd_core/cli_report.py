@@ -19,13 +19,13 @@ from fssd_core.cli_common import (
     progress_of,
     study_of,
 )
-from fssd_core.ensemble import combine
+from fssd_core.ensemble import combine, pseudo_ood
 from fssd_core.errors import InputError
 from fssd_core.operating_point import Choice
 from fssd_core.report import Chosen
 from fssd_core.store import Store
 from fssd_core.study import Comparison, Study, compare, layer_scores, weights_by_rule
-from fssd_core.study_pseudo import FIT, pseudo_scores
+from fssd_core.study_pseudo import FIT, pseudo_scores, stored_pseudo_sweep
 from fssd_core.types import LayerScores, Weights
 
 SUBJECTS = ("alpha", "epsilon", "threshold")
@@ -100,6 +100,7 @@ def _report(arguments: argparse.Namespace) -> None:
         ind=sides[0],
         oods=sides[1:],
         fitting=fitting,
+        also=_pseudo_too(study, arguments, store, first),
         model_name=name,
         command=reproduce(study, alpha=arguments.alpha, how=how, fit=arguments.fit, labels=labels),
         date=now(),
@@ -117,6 +118,14 @@ def _report(arguments: argparse.Namespace) -> None:
     print(f"wrote {arguments.out}; threshold {threshold:.6g}: {report.threshold_words}")
     for ref, numbers in measured.items():
         print(f"{ref}: AUROC {numbers['auroc']:.4f}, accepts {numbers['tpr']:.2%} of ind, {numbers['fpr']:.2%} of ood")
+
+
+def _pseudo_too(
+    study: Study, arguments: argparse.Namespace, store: Store, comparison: Comparison
+) -> dict[str, Weights]:
+    """The weights fitted on pseudo-ood for the matrix, where its scores are there already: nothing is computed."""
+    found = stored_pseudo_sweep(study, [study.epsilon], fit=arguments.fit, store=store, root=arguments.data_root)
+    return {"pseudo-ood": pseudo_ood(comparison.fit_ind, found[study.epsilon])} if found else {}
 
 
 def _threshold(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import sklearn
@@ -148,9 +149,19 @@ def _transfer(
     if not fitting:
         return None, []
     try:
-        return transfer(fitting, seed=seed, also={**(also or {}), "this detector": weights}), []
+        whole = {name: _finite_comparison(comparison) for name, comparison in fitting.items()}
+        return transfer(whole, seed=seed, also={**(also or {}), "this detector": weights}), []
     except InputError as error:
         return None, [f"No matrix of transferred weights: {error}."]
+
+
+def _finite_comparison(comparison: Comparison) -> Comparison:
+    """The comparison without the images that have no finite score; they are counted elsewhere."""
+    sides = {name: getattr(comparison, name) for name in ("fit_ind", "fit_ood", "test_ind", "test_ood")}
+    return replace(
+        comparison,
+        **{name: s.take(np.flatnonzero(np.isfinite(s.values).all(axis=1))) for name, s in sides.items()},
+    )
 
 
 def _examples(sides: Sequence[Side], scores: Sequence[Column], threshold: float) -> tuple[list[Example], list[Example]]:
