@@ -50,6 +50,8 @@ def main() -> None:
         command_run(run.id, "stop")
         while read_run(run.folder).active:
             time.sleep(0.1)
+    if len(frames) < 3 or not lines:
+        raise SystemExit(f"only {len(frames)} frames in {WINDOW:.0f} s: the machine is too busy to measure on")
     gaps = [b - a for a, b in itertools.pairwise(frames)]
     first, now = lines[0]["layers"][LAYER][OOD], lines[-1]["layers"][LAYER][OOD]
     load = " ".join(f"{v:.1f}" for v in os.getloadavg()[::-1])
