@@ -191,6 +191,7 @@ class DetectorSpec:
         network: what it asks of the network, '' for nothing beyond logits.
         fails: in one sentence for people, when it fails.
         late: parameters that only `scores` reads, so that `Detector.retuned` may change them.
+        version: raised whenever the detector gives other scores for the same input, so that stored ones are not used.
     """
 
     name: str
@@ -206,6 +207,7 @@ class DetectorSpec:
     network: str = ""
     fails: str = ""
     late: tuple[str, ...] = ()
+    version: int = 1
 
     def make(self, **values: object) -> Detector:
         """An unfitted detector; parameters left out have their defaults.
