@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -17,7 +18,7 @@ from fssd_core.bench_tune import Choice, Values, choose, score_set
 from fssd_core.benchmarks import Benchmark
 from fssd_core.data.images import ImageSet
 from fssd_core.detectors import DETECTORS, Detector, DetectorSpec
-from fssd_core.errors import FssdError, InputError, lookup
+from fssd_core.errors import FssdError, InputError, ModelError, lookup
 from fssd_core.extractor import FeatureExtractor
 from fssd_core.models import LoadedModel, load_model
 from fssd_core.protocol import Deal
@@ -159,14 +160,30 @@ def run_detector(bench: Bench, name: str, *, store: Store, progress: Progress = 
 
 
 def run_all(
-    bench: Bench, names: list[str], *, store: Store, progress: Progress = silent
+    bench: Bench, names: Sequence[str], *, store: Store, progress: Progress = silent
 ) -> Iterator[tuple[str, Outcome | FssdError]]:
     """(name, outcome, or why it cannot run) of one detector after the other; each outcome is kept at once."""
     for name in names:
         try:
             yield name, run_detector(bench, name, store=store, progress=progress)
-        except InputError as error:
+        except (InputError, ModelError) as error:
             yield name, error
+
+
+def bench_call(bench: Bench, names: Sequence[str], *, store: Store, progress: Progress = silent) -> dict[str, str]:
+    """Computes what the store lacks, for the page; {name: why} of the detectors that cannot run."""
+    missing = {}
+    for number, name in enumerate(names):
+
+        def told(done: int, total: int, what: str, number: int = number, name: str = name) -> None:
+            progress(number, len(names), f"detectors ({name})")
+
+        for _, outcome in run_all(bench, [name], store=store, progress=told):
+            if isinstance(outcome, FssdError):
+                missing[name] = str(outcome)
+                warnings.warn(f"{name} cannot run here: {outcome}", UserWarning, stacklevel=2)
+    progress(len(names), len(names), "detectors")
+    return missing
 
 
 def _fit(bench: Bench, extractor: FeatureExtractor, spec: DetectorSpec, values: Values) -> Detector:
@@ -200,6 +217,7 @@ def _facts(bench: Bench, spec: DetectorSpec, model: LoadedModel, choice: Choice)
         "tried": choice.tried,
         "alpha": None if choice.weights is None else list(choice.weights.alpha),
         "layers": None if choice.weights is None else list(choice.weights.layers),
+        "say": None if choice.say is None else list(choice.say),
         "labels_used": labels,
         "forwards": forwards,
         "backwards": backwards,

@@ -33,12 +33,15 @@ class Choice:
         weights: alpha; None for a detector of one column.
         detector: fitted, with these values.
         tried: combinations that were compared; 1 where nothing could be.
+        say: (K,) signed share that each column has in the combined score, alpha_k times the column's spread over the
+            images that alpha was fitted on, the absolute values adding up to 1; None for a detector of one column.
     """
 
     values: Values
     weights: Weights | None
     detector: Detector
     tried: int
+    say: tuple[float, ...] | None = None
 
     def score(self, columns: LayerScores) -> npt.NDArray[np.float64]:
         """(N,) one score an image."""
@@ -72,27 +75,34 @@ def choose(
     if tune is None:
         values = spec.check(given)
         detector = fit_detector(values)
-        return Choice(values, _alpha(detector, fit, seed), detector, 1)
-    best: tuple[tuple[float, float, int], Values, Weights | None] | None = None
+        if not _has_columns(spec):
+            return Choice(values, None, detector, 1)
+        seen = score_set(detector, fit.ind)
+        # every layer has the same say, by its spread over ind images that are not tested on
+        alpha = ensemble.standardised(seen)
+        return Choice(values, alpha, detector, 1, _say(alpha, seen))
+    best: tuple[tuple[float, float, int], Values, Weights | None, tuple[float, ...] | None] | None = None
     every = list(_candidates(spec, given))
     parts = {"fit_ind": fit.ind, "fit_ood": fit.ood, "tune_ind": tune.ind, "tune_ood": tune.ood}
     number = 0
     for group in _groups(spec, every):
         detector = fit_detector(group[0])
         for values, columns in _columns(detector, spec, group, parts):
-            weights = None
+            weights: Weights | None = None
+            say: tuple[float, ...] | None = None
             if _has_columns(spec):
                 weights = ensemble.logistic(
                     columns["fit_ind"], columns["fit_ood"], seed=seed, labels=str(fit.ood.name if fit.ood else "")
                 )
+                say = _say(weights, columns["fit_ind"], columns["fit_ood"])
             found = metrics(*(one_score(columns[side], weights) for side in ("tune_ind", "tune_ood")))
             rank = (round(found.fpr95, 12), -round(found.auroc, 12), every.index(values))
             if best is None or rank < best[0]:
-                best = (rank, values, weights)
+                best = (rank, values, weights, say)
             number += 1
             progress(number, len(every), f"settings of {spec.name}")
     assert best is not None
-    return Choice(best[1], best[2], fit_detector(best[1]), len(every))
+    return Choice(best[1], best[2], fit_detector(best[1]), len(every), best[3])
 
 
 def one_score(columns: LayerScores, weights: Weights | None) -> npt.NDArray[np.float64]:
@@ -120,9 +130,11 @@ def _has_columns(spec: DetectorSpec) -> bool:
     return spec.columns == "one a layer"
 
 
-def _alpha(detector: Detector, fit: FitPart, seed: int) -> Weights | None:
-    """Without ood labels: every layer has the same say, by its spread over ind images that are not tested on."""
-    return ensemble.standardised(score_set(detector, fit.ind)) if _has_columns(detector.spec) else None
+def _say(weights: Weights, *columns: LayerScores) -> tuple[float, ...]:
+    spread = np.concatenate([c.values for c in columns]).astype(np.float64).std(axis=0)
+    parts = np.array(weights.alpha) * spread
+    total = float(np.abs(parts).sum()) or 1.0
+    return tuple(float(part) for part in parts / total)
 
 
 def _candidates(spec: DetectorSpec, given: Values) -> Iterator[Values]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fssd_core.data import ImageSet, load_data
 from fssd_core.data.downloads import download_root
-from fssd_core.errors import DataError, lookup
+from fssd_core.errors import DataError, InputError, lookup
 
 Cell = tuple[float, float, float]  # AUROC, AUPR, FPR80 in percent
 Limits = tuple[int | None, int | None, int | None]
@@ -112,6 +112,17 @@ _ROWS = [
         caveats=("not in Table 2; the slides show the pair as a failure case, without numbers",),
     ),
 ]  # fmt: skip
+_ROWS.append(
+    Benchmark(
+        "own",
+        "Your own network and sets",
+        "any",
+        "",
+        "",
+        "",
+        caveats=("not a row of the paper",),
+    )
+)
 BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in _ROWS}
 
 
@@ -140,6 +151,7 @@ def load_sets(
 
     Raises:
         DataError: something is missing; the message says what to get and where to put it.
+        InputError: the row has no set of its own and none was given.
     """
     given = {"train": train, "ind": ind, "ood": ood}
     if row.load is not None and not all(given.values()):
@@ -156,6 +168,8 @@ def load_sets(
             sets.append(loaded[part])
             continue
         name = reference or str(getattr(row, part))
+        if not name:
+            raise InputError(f"benchmark {row.name!r} has no {part} images of its own; give --{part}")
         try:
             sets.append(load_data(name, root=root, download=download).sample(limit, seed=seed))
         except DataError as error:

@@ -8,7 +8,7 @@ same images. Only `deal` makes the parts, and each stage takes the part it may s
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -78,10 +78,10 @@ class Deal:
     tune: TunePart | None
     test: TestPart
     notes: tuple[str, ...] = ()
-    _token: object = field(default=None, repr=False)
+    _token: InitVar[object] = None
 
-    def __post_init__(self) -> None:
-        if self._token is not _MADE:
+    def __post_init__(self, _token: object) -> None:
+        if _token is not _MADE:
             raise TypeError("parts are dealt by fssd_core.protocol.deal alone, so that no image is in two of them")
 
     def fingerprint(self) -> str:

@@ -104,7 +104,10 @@ class PytorchOod(Detector):
         try:
             self._fit_inner(given, ind, labels)
         except (ValueError, AssertionError) as error:  # what pytorch-ood raises on data it cannot use
-            raise InputError(f"detector {self.spec.name!r} cannot be fitted on these images: {error}") from error
+            raise InputError(
+                f"detector {self.spec.name!r} cannot be fitted on these images: "
+                f"{str(error) or 'labels are 0 to C - 1, and every class must occur'}"
+            ) from error
 
     def _fit_inner(self, given: Given, ind: Tensor, labels: Tensor) -> None:
         if self._reads == "model":

@@ -17,7 +17,10 @@ from fssd_core.models.archs import ARCHS, ArchEntry
 from fssd_core.models.nets import Shape
 from fssd_core.models.weights import ask_for_arch, fill, fitting_archs, read_metadata, read_weights
 
-REGISTERED = {"demo/lenet": "lenet"}  # name -> folder of checkpoints under assets/models
+REGISTERED = {
+    "demo/lenet": "lenet",
+    **{f"demo/{name}": name for name in (*(f"lenet-member{k}" for k in (1, 2, 3, 4)), "lenet-dropout", "lenet-oe")},
+}  # name -> folder of checkpoints under assets/models
 _STEP_FILE = re.compile(r"step-(\d+)\.safetensors")
 
 
