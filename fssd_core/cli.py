@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fssd_core import __version__, ensemble
+from fssd_core.cli_bench import add_bench_command
 from fssd_core.cli_bundle import add_bundle_commands
 from fssd_core.cli_common import Scored, add_study_arguments, check_out, score_study, write_table
 from fssd_core.cli_dynamics import add_dynamics_command
@@ -67,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     add_dynamics_command(commands)
     add_train_commands(commands)
     add_report_command(commands)
-    listing = commands.add_parser("list", help="list models, architectures, data sets, detectors or losses")
+    add_bench_command(commands)
+    listing = commands.add_parser("list", help="list models, architectures, data sets, detectors, losses or benchmarks")
     listing.add_argument("what", nargs="?", choices=["all", *_TABLES], default="all")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     listing.set_defaults(run=_list)
@@ -183,7 +185,20 @@ def _losses() -> list[dict[str, Any]]:
     return [{"name": name, **_plain(entry)} for name, entry in LOSSES.items()]
 
 
-_TABLES = {"models": _models, "archs": _archs, "data": _data, "detectors": _detectors, "losses": _losses}
+def _benchmarks() -> list[dict[str, Any]]:
+    from fssd_core.benchmarks import BENCHMARKS
+
+    return [_plain(row) for row in BENCHMARKS.values()]
+
+
+_TABLES = {
+    "models": _models,
+    "archs": _archs,
+    "data": _data,
+    "detectors": _detectors,
+    "losses": _losses,
+    "benchmarks": _benchmarks,
+}
 
 
 _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -194,6 +209,7 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     ),
     "detectors": lambda d: f"{d['title']}; {d['cost']}",
     "losses": lambda o: f"{o['title']}; {'uses labels' if o['supervised'] else 'uses no labels'}",
+    "benchmarks": lambda b: f"{b['title']}; {b['network']}; " + (f"needs {b['get']}" if b["get"] else "bundled"),
 }
 
 

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from fssd_core.bench_open import Asked, open_bench
+from fssd_core.bench_run import bench_call
 from fssd_core.data import load_data
 from fssd_core.dynamics import dynamics
 from fssd_core.errors import FssdError, lookup
@@ -72,6 +74,11 @@ def _download(study: Study, args: dict[str, Any], store: Store, root: Path | Non
     return load_data(args["data"], root=root, download=True)
 
 
+def _bench(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    bench = open_bench(Asked(**args["asked"]), root=root)
+    return bench_call(bench, args["detectors"], store=store, progress=progress)
+
+
 CALLS: dict[str, Call] = {
     "layer_scores": _scores,
     "pseudo_scores": _pseudo,
@@ -82,6 +89,7 @@ CALLS: dict[str, Call] = {
     "inspect": measure_call,
     "kernel": _kernel,
     "speed": _speed,
+    "bench": _bench,
 }
 
 

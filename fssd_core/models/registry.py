@@ -14,7 +14,10 @@ from fssd_core.errors import ModelError, did_you_mean
 from fssd_core.models.weights import read_metadata
 from fssd_core.store import default_root
 
-REGISTERED = {"demo/lenet": "lenet"}  # name -> folder of checkpoints under assets/models
+REGISTERED = {
+    "demo/lenet": "lenet",
+    **{f"demo/{name}": name for name in (*(f"lenet-member{k}" for k in (1, 2, 3, 4)), "lenet-dropout", "lenet-oe")},
+}  # name -> folder of checkpoints under assets/models
 RUN_PREFIX = "run/"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _STEP_FILE = re.compile(r"step-(\d+)\.safetensors")
