@@ -17,6 +17,7 @@ import numpy as np
 from fssd_core import __version__, ensemble
 from fssd_core.cli_bundle import add_bundle_commands
 from fssd_core.cli_common import Scored, add_study_arguments, check_out, score_study, write_table
+from fssd_core.cli_corruptions import add_corruptions_command
 from fssd_core.errors import CancelledError, FssdError, StoreWarning
 from fssd_core.metrics import auroc, metrics
 from fssd_core.runtime import is_out_of_memory
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--out", type=Path, metavar="FILE", help="write a row an image: .csv, .parquet or .npz")
     score.set_defaults(run=_score)
     add_bundle_commands(commands)
+    add_corruptions_command(commands)
     listing = commands.add_parser("list", help="list models, architectures, data sets or detectors")
     listing.add_argument("what", nargs="?", choices=["all", *_TABLES], default="all")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
