@@ -6,18 +6,17 @@ percentile bootstrap intervals over types and images together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from fssd_core.corruption_table import Floats, image_draws, linear_draws
 from fssd_core.errors import InputError
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
 FEWEST_TYPES = 3  # a variance over fewer says nothing
-Scored = Mapping[str, tuple[Floats, Floats]]
-"""{label: (clean (N,), cells (T, S, M))}."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,57 @@ def _verdict(interval: tuple[float, float], border: float, *, larger: bool) -> s
     return OPEN
 
 
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """What every method is measured on in B bootstrap draws.
+
+    Attributes:
+        clean: (B, N) how often each clean image is drawn.
+        cells: (B, M) the same of the corrupted images; the same draws where they are paired.
+        types: (B, T) the types drawn.
+    """
+
+    clean: Floats
+    cells: Floats
+    types: npt.NDArray[np.int64]
+
+    @staticmethod
+    def of(
+        images: int, corrupted: int, types: int, *, paired: bool, samples: int, generator: np.random.Generator
+    ) -> Draws:
+        """T types and all images drawn with replacement; image i comes with its corrupted twins where paired."""
+        clean = image_draws(images, samples, generator)
+        cells = clean if paired else image_draws(corrupted, samples, generator)
+        return Draws(clean, cells, generator.integers(0, types, (samples, types)))
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean and variance over types of one method's AUROC.
+
+    Attributes:
+        mean: (S,) as measured.
+        variance: (S,) as measured, divided by T - 1.
+        means: (B, S) of every draw.
+        variances: (B, S) of every draw.
+    """
+
+    mean: Floats
+    variance: Floats
+    means: Floats
+    variances: Floats
+
+    @staticmethod
+    def of(clean: Floats, cells: Floats, draws: Draws) -> Moments:
+        """Of scores (N,) and (T, S, M); the AUROC of a draw of images is linearised (`linear_draws`)."""
+        auroc, drawn = linear_draws(clean, cells, draws.clean, draws.cells)  # (T, S), (B, T, S)
+        picked = np.take_along_axis(drawn, draws.types[:, :, None], axis=1)
+        return Moments(auroc.mean(0), auroc.var(0, ddof=1), picked.mean(1), picked.var(1, ddof=1))
+
+
 def claim(
-    scored: Scored,
-    severities: tuple[int, ...],
+    scored: Mapping[str, tuple[Floats, Floats]],
+    severities: Sequence[int],
     *,
     ours: str,
     paired: bool,
@@ -85,11 +132,8 @@ def claim(
 ) -> list[Claim]:
     """One Claim a severity and rival, severities first.
 
-    In each draw T types and all images are drawn again with replacement, the same ones for both methods; image i comes
-    with its corrupted twins where they are paired. The AUROC of a draw of images is linearised (`linear_draws`).
-
     Args:
-        scored: scores of every method, ours among them.
+        scored: {label: (clean (N,), cells (T, S, M))} of every method, ours among them.
         severities: S levels.
         ours: label of FSSD.
         paired: whether clean and corrupted images are the same.
@@ -100,47 +144,48 @@ def claim(
     Raises:
         InputError: fewer than 3 types, or FSSD is not among the methods.
     """
-    if ours not in scored:
-        raise InputError(f"the claim is about {ours!r}, which is not among {', '.join(scored)}; add it")
-    clean, cells = scored[ours]
-    types = cells.shape[0]
-    if types < FEWEST_TYPES:
-        raise InputError(f"{types} corruption type(s): a variance over types needs at least {FEWEST_TYPES}")
-    clean_draws = image_draws(len(clean), samples, generator)
-    cell_draws = clean_draws if paired else image_draws(cells.shape[2], samples, generator)
-    type_draws = generator.integers(0, types, (samples, types))
-    moments = {label: _moments(*pair, clean_draws, cell_draws, type_draws) for label, pair in scored.items()}
+    clean, cells = next(iter(scored.values()))
+    draws = Draws.of(
+        len(clean), cells.shape[2], len(cells), paired=paired, samples=samples, generator=generator
+    )  # fmt: skip
+    return claims({label: Moments.of(*pair, draws) for label, pair in scored.items()}, severities, ours, draws, level)
+
+
+def claims(
+    moments: Mapping[str, Moments], severities: Sequence[int], ours: str, draws: Draws, level: float = 0.95
+) -> list[Claim]:
+    """The same from moments that are at hand already; all must be of these draws."""
+    if ours not in moments:
+        raise InputError(f"the claim is about {ours!r}, which is not among {', '.join(moments)}; add it")
+    if draws.types.shape[1] < FEWEST_TYPES:
+        raise InputError(
+            f"{draws.types.shape[1]} corruption type(s): a variance over types needs at least {FEWEST_TYPES}"
+        )
+    rivals = [label for label in moments if label != ours]
+    return [
+        _claim(severity, at, label, moments[ours], moments[label], level)
+        for at, severity in enumerate(severities)
+        for label in rivals
+    ]
+
+
+def _claim(severity: int, at: int, label: str, ours: Moments, rival: Moments, level: float) -> Claim:
     quantiles = [(1 - level) / 2, (1 + level) / 2]
-    mean, variance, means, variances = moments[ours]
-    out = []
-    for at, severity in enumerate(severities):
-        for label, (other, other_variance, others, other_variances) in moments.items():
-            if label == ours:
-                continue
-            low, high = np.quantile(means[:, at] - others[:, at], quantiles)
-            ratios = _ratio(variances[:, at], other_variances[:, at])
-            small, large = np.quantile(ratios, quantiles, method="closest_observation")  # inf stays inf
-            out.append(
-                Claim(
-                    severity, label, float(mean[at]), float(other[at]), float(mean[at] - other[at]),
-                    (float(low), float(high)), float(np.sqrt(variance[at])), float(np.sqrt(other_variance[at])),
-                    float(_ratio(variance[at : at + 1], other_variance[at : at + 1])[0]), (float(small), float(large)),
-                )
-            )  # fmt: skip
-    return out
-
-
-def _moments(
-    clean: Floats,
-    cells: Floats,
-    clean_draws: Floats,
-    cell_draws: Floats,
-    type_draws: np.ndarray[tuple[int, int], np.dtype[np.int64]],
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Mean and variance over types as measured (S,), and of every draw (B, S)."""
-    measured, drawn = linear_draws(clean, cells, clean_draws, cell_draws)  # (T, S), (B, T, S)
-    picked = np.take_along_axis(drawn, type_draws[:, :, None], axis=1)
-    return measured.mean(0), measured.var(0, ddof=1), picked.mean(1), picked.var(1, ddof=1)
+    low, high = np.quantile(ours.means[:, at] - rival.means[:, at], quantiles)
+    ratios = _ratio(ours.variances[:, at], rival.variances[:, at])
+    small, large = np.quantile(ratios, quantiles, method="closest_observation")  # inf stays inf
+    return Claim(
+        severity=severity,
+        rival=label,
+        mean=float(ours.mean[at]),
+        rival_mean=float(rival.mean[at]),
+        difference=float(ours.mean[at] - rival.mean[at]),
+        difference_interval=(float(low), float(high)),
+        sd=float(np.sqrt(ours.variance[at])),
+        rival_sd=float(np.sqrt(rival.variance[at])),
+        ratio=float(_ratio(ours.variance[[at]], rival.variance[[at]])[0]),
+        ratio_interval=(float(small), float(large)),
+    )
 
 
 def _ratio(ours: Floats, theirs: Floats) -> Floats:

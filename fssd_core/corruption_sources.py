@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,6 +32,9 @@ class Source(Protocol):
 
     def make(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ImageSet, dict[str, Any]]]:
         """The cells' images in order, with what must be kept about them."""
+
+    def one(self, position: int) -> Source:
+        """The same source for one of its images."""
 
 
 class Made:
@@ -65,6 +69,11 @@ class Made:
             name = f"{self.images.name}:{cell[0]}:{cell[1]}"
             made = ImageSet(name, done.images, self.images.labels, self.images.classes, self.images.rows)
             yield cell, made, {"unchanged": len(done.unchanged)}
+
+    def one(self, position: int) -> Made:
+        """The same for one image, corrupted in this process."""
+        alone = self.images.take(np.array([position]))
+        return Made(alone, self.types, self.severities, seed=self.seed, workers=0)
 
 
 class Distributed:
@@ -121,6 +130,12 @@ class Distributed:
         """Reads one cell after the other."""
         for cell in cells:
             yield cell, self.held.load(*cell, rows=self.rows, shape=self.shape), {}
+
+    def one(self, position: int) -> Distributed:
+        """The same for one image."""
+        alone = copy.copy(self)
+        alone.rows, alone.labels = self.rows[[position]], None
+        return alone
 
 
 def digest(rows: npt.NDArray[np.int64]) -> str:

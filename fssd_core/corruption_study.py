@@ -154,6 +154,17 @@ def stored_corruption(spec: CorruptionStudy, *, store: Store, root: Path | None 
 Found = dict[tuple[str, Cell | None], tuple[npt.NDArray[Any], Mapping[str, Any]]]
 
 
+def missing_columns(opened: Opened, *, store: Store) -> dict[str, int]:
+    """{what: cells that the store lacks, the clean images counting as one}, only what lacks any; reads no result."""
+    lacking = {}
+    for what in opened.columns:
+        if opened.spec.root is None and store.has(opened.pack_key(what)):
+            continue
+        if count := sum(not store.has(opened.key(what, place)) for place in (None, *opened.cells)):
+            lacking[what] = count
+    return lacking
+
+
 def _stored(opened: Opened, store: Store) -> Found:
     found: Found = {}
     for what in opened.columns:
@@ -245,6 +256,7 @@ def _result(opened: Opened, found: Found, *, computed: int) -> CorruptionResult:
         detectors=detectors,
         predicted=found[PREDICTED, None][0],
         cell_predicted=cells(PREDICTED),
+        unchanged=unchanged,
         notes=(*images.notes, *source.notes, *_unchanged_notes(unchanged, len(images))),
         computed=computed,
         stored=len(opened.columns) * (1 + len(opened.cells)) - computed,

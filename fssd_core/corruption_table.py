@@ -66,6 +66,7 @@ class CorruptionResult:
         detectors: scores by label.
         predicted: (N,) class that the network gives each clean image.
         cell_predicted: (T, S, M) the same of the corrupted images.
+        unchanged: {(type, severity): images that the type could not be applied to}.
         notes: what must be said.
         computed: results (a column in a cell) that were computed now.
         stored: results that the store had.
@@ -80,7 +81,8 @@ class CorruptionResult:
     detectors: dict[str, CorruptionScores]
     predicted: npt.NDArray[np.int32]
     cell_predicted: npt.NDArray[np.int32]
-    notes: tuple[str, ...] = field(default=())
+    unchanged: dict[tuple[str, int], int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     computed: int = 0
     stored: int = 0
 

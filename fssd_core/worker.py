@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from fssd_core.corruption_call import corruptions_call
 from fssd_core.data import load_data
 from fssd_core.errors import FssdError, lookup
 from fssd_core.inspect_sample import measure_call
@@ -52,6 +53,7 @@ CALLS: dict[str, Call] = {
     "projection": _projection,
     "download": _download,
     "inspect": measure_call,
+    "corruptions": corruptions_call,
 }
 
 
