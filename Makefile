@@ -44,6 +44,7 @@ setup: .venv/test.ready
 
 .venv/app.ready: pyproject.toml constraints.txt | .venv/pyvenv.cfg
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[app]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps imagecorruptions-imaug
 	@touch $@
 
 .venv/test.ready: .venv/app.ready

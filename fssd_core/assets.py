@@ -39,6 +39,7 @@ DEMO_SEED = 0
 DEMO_EPOCHS = 14
 DEMO_CHECKPOINTS: tuple[int, ...] | None = None  # log-spaced, then by epoch
 HASHES = "## Hashes"
+PARTS = ("data", "models", "store", "corruptions")
 
 
 def assets_root() -> Path:
@@ -129,6 +130,13 @@ def build_store(*, missing: bool = False) -> None:
     build_demo_store(assets_root() / "store", missing=missing)
 
 
+def build_corruptions() -> None:
+    """Writes assets/corruptions: the demo's scores under every corruption, packed store entries."""
+    from fssd_core.corruption_demo import build_demo_corruptions
+
+    build_demo_corruptions(assets_root() / "corruptions")
+
+
 def list_hashes() -> dict[str, str]:
     """SHA-256 of every asset by its path below the root, PROVENANCE.md and unfinished work left out."""
     root = assets_root()
@@ -197,18 +205,20 @@ def _save(name: str, **arrays: npt.NDArray[Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m fssd_core.assets build [--only data|models|store] [--missing] [--source FOLDER]`."""
+    """`python -m fssd_core.assets build [--only data|models|store|corruptions] [--missing] [--source FOLDER]`."""
     parser = argparse.ArgumentParser(prog="python -m fssd_core.assets", description="Rebuild the bundled assets.")
     parser.add_argument("command", choices=["build", "hashes"], help="build: make the assets; hashes: list them anew")
-    parser.add_argument("--only", choices=["data", "models", "store"], help="one part; all three if left out")
+    parser.add_argument("--only", choices=PARTS, help="one part; all if left out")
     parser.add_argument("--missing", action="store_true", help="of the store, only add what is not there yet")
     parser.add_argument("--source", type=Path, default=DEBIAN, help="folder of FashionMNIST's *-ubyte.gz (%(default)s)")
     options = parser.parse_args(arguments)
-    parts = [options.only] if options.only else ["data", "models", "store"]
+    parts = [options.only] if options.only else PARTS
     try:
         for part in parts if options.command == "build" else []:
             if part == "store":
                 build_store(missing=options.missing)
+            elif part == "corruptions":
+                build_corruptions()
             else:
                 (build_data if part == "data" else build_models)(options.source)
         write_hashes()

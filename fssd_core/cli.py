@@ -18,6 +18,7 @@ from fssd_core import __version__, ensemble
 from fssd_core.cli_bench import add_bench_command
 from fssd_core.cli_bundle import add_bundle_commands
 from fssd_core.cli_common import Scored, add_study_arguments, check_out, score_study, write_table
+from fssd_core.cli_corruptions import add_corruptions_command
 from fssd_core.cli_dynamics import add_dynamics_command
 from fssd_core.cli_report import add_report_command
 from fssd_core.cli_train import add_train_commands
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add_train_commands(commands)
     add_report_command(commands)
     add_bench_command(commands)
+    add_corruptions_command(commands)
     listing = commands.add_parser("list", help="list models, architectures, data sets, detectors, losses or benchmarks")
     listing.add_argument("what", nargs="?", choices=["all", *_TABLES], default="all")
     listing.add_argument("--json", action="store_true", help="print one JSON object")

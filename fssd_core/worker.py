@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from fssd_core.bench_open import Asked, open_bench
 from fssd_core.bench_run import bench_call
+from fssd_core.corruption_call import corruptions_call
 from fssd_core.data import load_data
 from fssd_core.dynamics import dynamics
 from fssd_core.errors import FssdError, lookup
@@ -90,6 +91,7 @@ CALLS: dict[str, Call] = {
     "kernel": _kernel,
     "speed": _speed,
     "bench": _bench,
+    "corruptions": corruptions_call,
 }
 
 

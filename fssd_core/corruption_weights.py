@@ -1,0 +1,64 @@
+"""alpha for a corruption study by rule; rows that a rule was fitted on are kept out of every number."""
+
+from __future__ import annotations
+
+from fssd_core import ensemble
+from fssd_core.corruption_table import CorruptionResult
+from fssd_core.errors import InputError, did_you_mean
+from fssd_core.types import LayerScores, Weights
+
+RULES = ("uniform", "standardised", "logistic")
+
+
+def weights_by_rule(
+    rule: str, result: CorruptionResult, *, ours: str, seed: int
+) -> tuple[dict[str, Weights], CorruptionResult]:
+    """({detector: alpha}, the result on the rows to test on).
+
+    'uniform' weighs every column 1. 'standardised' divides by the spread over clean images. 'logistic' is fitted on
+    clean against corrupted images of all types and severities together, so it has seen labels of these very
+    corruptions. The last two look at half of the images (500 at most), and every number is of the other half. Numbers
+    by hand are for FSSD alone; other detectors with several columns are then uniform.
+
+    Args:
+        rule: one of RULES, or one comma-separated number a layer.
+        result: all detectors.
+        ours: label of FSSD, which numbers by hand are for.
+        seed: of the split.
+
+    Raises:
+        InputError: an unknown rule, another number of values than layers, or unpaired images with a fitted rule.
+    """
+    several = {label: s for label, s in result.detectors.items() if len(s.layers) > 1}
+    if rule == "uniform":
+        return {label: ensemble.uniform(s.layers) for label, s in several.items()}, result
+    if rule not in RULES:
+        return _by_hand(rule, result, ours, {label: ensemble.uniform(s.layers) for label, s in several.items()}), result
+    if not result.paired:
+        raise InputError(f"alpha {rule!r} is fitted on part of the images, which needs a set in ind's own order")
+    split = ensemble.split(len(result.rows), len(result.rows), seed=seed)
+    fit, test = split.fit_ind, split.test_ind  # the same images on both sides, so that no twin of a test image is seen
+    weights = {}
+    for label, scores in several.items():
+        ind = LayerScores(scores.clean[fit], scores.layers)
+        if rule == "standardised":
+            weights[label] = ensemble.standardised(ind)
+            continue
+        ood = LayerScores(scores.cells[:, :, fit].reshape(-1, len(scores.layers)), scores.layers)
+        told = f"these very corruptions ({len(result.types)} types, {len(result.severities)} severities)"
+        weights[label] = ensemble.logistic(ind, ood, seed=seed, labels=told)
+    return weights, result.take(test)
+
+
+def _by_hand(rule: str, result: CorruptionResult, ours: str, others: dict[str, Weights]) -> dict[str, Weights]:
+    if ours not in result.detectors:
+        raise InputError(f"alpha {rule!r} is for FSSD, which is not among {', '.join(result.detectors)}; add fssd")
+    layers = result.detectors[ours].layers
+    try:
+        alpha = [float(a) for a in rule.split(",")]
+    except ValueError:
+        raise InputError(
+            f"alpha {rule!r} was given{did_you_mean(rule, RULES)}; give one of {', '.join(RULES)}, "
+            f"or {len(layers)} comma-separated numbers, one for each of {', '.join(layers)}"
+        ) from None
+    return {**others, ours: ensemble.manual(layers, alpha)}
