@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fssd_core import __version__, ensemble
+from fssd_core.cli_bench import add_bench_command
 from fssd_core.cli_bundle import add_bundle_commands
 from fssd_core.cli_common import Scored, add_study_arguments, check_out, score_study, write_table
 from fssd_core.errors import CancelledError, FssdError, StoreWarning
@@ -61,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--out", type=Path, metavar="FILE", help="write a row an image: .csv, .parquet or .npz")
     score.set_defaults(run=_score)
     add_bundle_commands(commands)
-    listing = commands.add_parser("list", help="list models, architectures, data sets or detectors")
+    add_bench_command(commands)
+    listing = commands.add_parser("list", help="list models, architectures, data sets, detectors or benchmarks")
     listing.add_argument("what", nargs="?", choices=["all", *_TABLES], default="all")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     listing.set_defaults(run=_list)
@@ -171,7 +173,19 @@ def _detectors() -> list[dict[str, Any]]:
     return [{"name": name, **_plain(entry)} for name, entry in DETECTORS.items()]
 
 
-_TABLES = {"models": _models, "archs": _archs, "data": _data, "detectors": _detectors}
+def _benchmarks() -> list[dict[str, Any]]:
+    from fssd_core.benchmarks import BENCHMARKS
+
+    return [_plain(row) for row in BENCHMARKS.values()]
+
+
+_TABLES = {
+    "models": _models,
+    "archs": _archs,
+    "data": _data,
+    "detectors": _detectors,
+    "benchmarks": _benchmarks,
+}
 
 
 _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -181,6 +195,7 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
         f"{d['kind']:<9}{d['count']:>7,} x {'x'.join(str(n) for n in d['shape']):<8} {d['title']}; {d['licence']}"
     ),
     "detectors": lambda d: f"{d['title']}; {d['cost']}",
+    "benchmarks": lambda b: f"{b['title']}; {b['network']}; " + (f"needs {b['get']}" if b["get"] else "bundled"),
 }
 
 

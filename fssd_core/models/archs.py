@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from fssd_core.errors import ModelError
+from fssd_core.models import dropout
 from fssd_core.models.nets import MLP, AuthorsLeNet, CifarResNet, LeNet, Shape
 
 Shapes = Mapping[str, tuple[int, ...]]  # of a state dict
@@ -114,6 +115,10 @@ _ENTRIES = [
     ArchEntry(
         "mlp", "Two hidden layers, 256 and 128 units", MLP, _GREY, None, None, MLP.taps,
         "fc1.0.weight", "logits.weight", _mlp_side,
+    ),
+    ArchEntry(
+        "lenet-dropout", "LeNet of this project with two dropout layers", dropout.DropoutLeNet, _GREY, None, None,
+        dropout.DropoutLeNet.taps, "conv1.0.weight", "logits.1.weight", dropout.side_of,
     ),
     *(_cifar(depth) for depth in (20, 32, 44, 56, 110)),
     *(
