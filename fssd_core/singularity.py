@@ -137,7 +137,7 @@ def _not_finite(table: npt.NDArray[np.float32], layers: Sequence[str], epsilon: 
     wrong = ~np.isfinite(table)
     rows = np.flatnonzero(wrong.any(axis=1))
     shown = ", ".join(str(row) for row in rows[:5]) + (" ..." if len(rows) > 5 else "")
-    odd = ", ".join(layer for layer, bad in zip(layers, wrong.any(axis=0), strict=True) if bad)
+    odd = ", ".join(layer for layer, bad in zip(layers, wrong.T, strict=True) if bad.any())
     return (
         f"{len(rows)} of {len(table)} images have distances that are not finite at epsilon {epsilon:g} in {odd} "
         f"(numbers {shown} of those scored, from 0); the weights hold values so large that features overflow, or the "

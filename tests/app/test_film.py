@@ -370,9 +370,11 @@ def test_the_page_shows_the_stored_film_and_plays_once(page: Any) -> None:
 
 
 def test_a_place_in_the_address_is_where_the_page_starts(page: Any) -> None:
-    header = payload(page.open(film_step="669", film_radius="absolute", present="true"))
+    app = page.open(film_step="669", film_radius="absolute")
+    header = payload(app)
     assert header["start"] | {"id": ""} == {"step": 669.0, "radius": "absolute", "autoplay": False, "id": ""}
-    assert header["large"]
+    assert not header["large"]
+    assert payload(app.toggle(key="present").set_value(True).run())["large"], "presenter mode"
 
 
 @pytest.mark.parametrize(
