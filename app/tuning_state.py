@@ -141,7 +141,7 @@ def _said_alpha(weights: Weights, presets: Mapping[str, Weights]) -> str:
     for name, preset in {"": tuning_presets.default(presets), "uniform": presets["uniform"]}.items():
         if np.allclose(alpha, preset.normalised().alpha, rtol=0, atol=1e-9):
             return name
-    return ",".join(f"{a:.4g}" for a in alpha)
+    return ",".join(f"{a:.10g}" for a in alpha)
 
 
 def _said(choice: Choice) -> str:

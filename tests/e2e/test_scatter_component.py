@@ -229,7 +229,7 @@ IDS = [(name, row) for name, count in GROUPS for row in range(count)]
 
 
 def inside(page: Any, polygon: list[tuple[float, float]]) -> set[tuple[str, int]]:
-    """Ids of the points in the polygon, by matplotlib-free even-odd counting (our lassos do not cross themselves)."""
+    """Ids of the points in the polygon, by even-odd counting (the lassos here do not cross themselves)."""
     found = set()
     for place, (x, y) in zip(IDS, placed(page), strict=True):
         odd = False

@@ -95,7 +95,7 @@ def test_the_page_starts_without_ood_labels_and_says_so(browser: Any, url: str) 
         assert probe(page, "state.preset") == "pseudo-ood"
         assert "no ood labels (pseudo-ood made from ind images)" in page.locator(".labels").inner_text()
         assert "alpha" not in page.evaluate("location.search")
-        page.get_by_label("mnist", exact=True).check()
+        page.get_by_role("radio", name="mnist", exact=True).check()
         page.wait_for_function(f"{COCKPIT}.state.ood === 'mnist'")
         assert probe(page, "metrics.auroc") > 0.85, "uniform weights score 0.08 here"
 

@@ -144,7 +144,9 @@ function nameCurve(ctx, panel) {
     if (x < area.x - 1 || x > area.x + area.w + 1 || y < area.y - 1 || y > area.y + area.h + 1) continue;
     if (last && Math.hypot(x - last[0], y - last[1]) < APART) continue;
     last = [x, y];
-    const words = `threshold ${scoreText(curve.thresholds[s], range.high - range.low)}: TPR ${percent(tp / n)}, FPR ${percent(fp / m)}`;
+    const threshold = curve.thresholds[s];
+    const at = Number.isFinite(threshold) ? `threshold ${scoreText(threshold, range.high - range.low)}` : "nothing accepted";
+    const words = `${at}: TPR ${percent(tp / n)}, FPR ${percent(fp / m)}`;
     ctx.group("point", words, () => {
       ctx.beginPath();
       ctx.arc(x, y, 3, 0, 2 * Math.PI);

@@ -120,6 +120,8 @@ export function saveMenu(figure, { title, make }) {
   menu.append(...items);
   const show = (open) => {
     menu.hidden = !open;
+    menu.classList.remove("rightward");
+    if (open && menu.getBoundingClientRect().left < 4) menu.classList.add("rightward");
     button.setAttribute("aria-expanded", String(open));
   };
   button.addEventListener("click", () => {
