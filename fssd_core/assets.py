@@ -122,11 +122,11 @@ def build_models(source: Path = DEBIAN) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def build_store() -> None:
-    """Writes assets/store: the demo's precomputed results, as ordinary store entries."""
+def build_store(*, missing: bool = False) -> None:
+    """Writes assets/store: the demo's precomputed results, as ordinary store entries; or only what it lacks."""
     from fssd_core.demo import build_demo_store
 
-    build_demo_store(assets_root() / "store")
+    build_demo_store(assets_root() / "store", missing=missing)
 
 
 def list_hashes() -> dict[str, str]:
@@ -197,17 +197,18 @@ def _save(name: str, **arrays: npt.NDArray[Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m fssd_core.assets build [--only data|models|store] [--source FOLDER]`."""
+    """`python -m fssd_core.assets build [--only data|models|store] [--missing] [--source FOLDER]`."""
     parser = argparse.ArgumentParser(prog="python -m fssd_core.assets", description="Rebuild the bundled assets.")
     parser.add_argument("command", choices=["build", "hashes"], help="build: make the assets; hashes: list them anew")
     parser.add_argument("--only", choices=["data", "models", "store"], help="one part; all three if left out")
+    parser.add_argument("--missing", action="store_true", help="of the store, only add what is not there yet")
     parser.add_argument("--source", type=Path, default=DEBIAN, help="folder of FashionMNIST's *-ubyte.gz (%(default)s)")
     options = parser.parse_args(arguments)
     parts = [options.only] if options.only else ["data", "models", "store"]
     try:
         for part in parts if options.command == "build" else []:
             if part == "store":
-                build_store()
+                build_store(missing=options.missing)
             else:
                 (build_data if part == "data" else build_models)(options.source)
         write_hashes()

@@ -1,4 +1,4 @@
-"""`fssd`: what the dashboard computes, as tables and JSON; `export` and `apply` are in `cli_bundle`."""
+"""`fssd`: what the dashboard computes, as tables and JSON; the other `cli_*` modules hold more commands."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from fssd_core import __version__, ensemble
 from fssd_core.cli_bench import add_bench_command
 from fssd_core.cli_bundle import add_bundle_commands
 from fssd_core.cli_common import Scored, add_study_arguments, check_out, score_study, write_table
+from fssd_core.cli_dynamics import add_dynamics_command
+from fssd_core.cli_train import add_train_commands
 from fssd_core.errors import CancelledError, FssdError, StoreWarning
 from fssd_core.metrics import auroc, metrics
 from fssd_core.runtime import is_out_of_memory
@@ -63,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     score.set_defaults(run=_score)
     add_bundle_commands(commands)
     add_bench_command(commands)
+    add_dynamics_command(commands)
+    add_train_commands(commands)
     listing = commands.add_parser("list", help="list models, architectures, data sets, detectors or benchmarks")
     listing.add_argument("what", nargs="?", choices=["all", *_TABLES], default="all")
     listing.add_argument("--json", action="store_true", help="print one JSON object")

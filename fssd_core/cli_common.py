@@ -20,6 +20,7 @@ from fssd_core.errors import InputError
 from fssd_core.runtime import Progress
 from fssd_core.store import Store
 from fssd_core.study import Comparison, Study, compare, layer_scores, open_data, weights_by_rule
+from fssd_core.study_pseudo import pseudo_scores
 from fssd_core.types import LayerScores, Weights
 
 MAX_SEED = 2**63 - 1
@@ -42,7 +43,8 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--alpha",
         default="uniform",
-        help="uniform (default), standardised, logistic (uses ood labels), or one number a layer: --alpha=-0.1,0.9",
+        help="uniform (default), standardised, pseudo-ood (fitted without ood labels), logistic (uses ood labels), "
+        "or one number a layer: --alpha=-0.1,0.9",
     )
     add("--fit", type=int, default=500, help="ind and ood images each that alpha may be fitted on (500)")
     add("--limit", type=int, metavar="N", help="draw at most N images of each set; default: all")
@@ -104,7 +106,15 @@ def score_study(arguments: argparse.Namespace) -> Scored:
     progress = progress_of(arguments)
     tables = {ref: layer_scores(study, ref, store=store, root=root, progress=progress)[study.epsilon] for ref in sets}
     comparison = compare(study, arguments.ood, tables[study.ind], tables[arguments.ood], fit=arguments.fit)
-    return Scored(study, sets, tables, comparison, weights_by_rule(arguments.alpha, comparison, seed=study.seed))
+    weights = weights_by_rule(
+        arguments.alpha,
+        comparison,
+        seed=study.seed,
+        pseudo=lambda: pseudo_scores(study, fit=arguments.fit, store=store, root=root, progress=progress)[
+            study.epsilon
+        ],
+    )
+    return Scored(study, sets, tables, comparison, weights)
 
 
 def check_reference(flag: str, value: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app import pins, session, tuning_exact, tuning_facts, tuning_presets, tuning_state
+from app.charts import chart
 from app.components.cockpit import Setting, cockpit
 from app.components.examples_packing import Examples
 from app.components.scores_packing import Block, pack, scores_at
@@ -154,11 +155,11 @@ def _transfer(plain: dict[str, Comparison], seed: int) -> None:
         st.warning(str(error))
         return
     st.markdown(f"**{in_words(result)}** Measured at epsilon 0, on images that no alpha was fitted on.")
-    st.plotly_chart(
+    chart(
         transfer_matrix(result, mode=session.mode()),
         key="transfer",
-        config={"displayModeBar": False},
         alt="AUROC of every rule for alpha on every ood set",
+        name="the matrix",
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fssd_core.assets import assets_root
-from fssd_core.demo import KNOTS, demo_projections, demo_scores
+from fssd_core.demo import KNOTS, demo_projections, demo_pseudo, demo_scores
 from fssd_core.store import Store
 from fssd_core.study import (
     Study,
@@ -18,6 +18,7 @@ from fssd_core.study import (
     stored_scores,
 )
 from fssd_core.study_projection import features_projection, projection_key, stored_projection
+from fssd_core.study_pseudo import pseudo_key, pseudo_scores, pseudo_source, stored_pseudo_sweep
 
 
 @pytest.fixture
@@ -29,6 +30,8 @@ def test_everything_named_is_shipped_under_todays_keys(shipped):
     for study, data, epsilons in demo_scores():
         for epsilon in epsilons:
             assert shipped.has(scores_key(study, open_data(study, data), epsilon)), (data, epsilon)
+    for study, epsilons in demo_pseudo():
+        assert list(stored_pseudo_sweep(study, epsilons, store=shipped)) == list(epsilons)
     for study, layer, view in demo_projections():
         assert shipped.has(projection_key(study, layer, view)), (study.step, layer, view)
 
@@ -37,6 +40,8 @@ def test_nothing_else_is_shipped():
     named = {projection_key(*p) for p in demo_projections()}
     for study, data, epsilons in demo_scores():
         named |= {scores_key(study, open_data(study, data), e) for e in epsilons}
+    for study, epsilons in demo_pseudo():
+        named |= {pseudo_key(study, pseudo_source(study), e) for e in epsilons}
     there = {
         p.relative_to(assets_root() / "store").with_suffix("").as_posix()
         for p in (assets_root() / "store").rglob("*.npz")
@@ -50,6 +55,15 @@ def test_a_sample_of_the_shipped_scores_is_what_the_code_computes(shipped, tmp_p
     found = stored_scores(study, data, store=shipped)
     fresh = layer_scores(study, data, store=Store(tmp_path / "fresh"))[0.0]
     np.testing.assert_allclose(found.values, fresh.values, rtol=1e-4)
+
+
+def test_the_shipped_pseudo_ood_is_what_the_code_computes(shipped, tmp_path):
+    study = Study()
+    found = stored_pseudo_sweep(study, [0.0, 0.02], store=shipped)
+    fresh = pseudo_scores(study, epsilons=[0.0, 0.02], store=Store(tmp_path / "fresh"))
+    for epsilon in found:
+        error = np.abs(found[epsilon].values / fresh[epsilon].values - 1)
+        assert np.quantile(error, 0.99) < 2e-3  # a pixel may be rounded otherwise on another machine
 
 
 def test_a_perturbed_shipped_score_is_what_the_code_computes(shipped, tmp_path):
