@@ -19,7 +19,7 @@ app: .venv/app.ready
 
 test: .venv/test.ready
 	@sh scripts/ensure-chromium.sh
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: .venv/test.ready
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import session
+from app.charts import chart
 from app.figures.dynamics import MEASURES, kernel_block
 from app.names import class_names, title_of
 from fssd_core.kernel import kernel, stored_kernel
@@ -39,12 +40,13 @@ def show(study: Study, layer: str) -> None:
     )  # fmt: skip
     titles = {g.name: title_of(g.name) for g in block.groups}
     picture, beside = st.columns([2.2, 1], gap="large")
-    picture.plotly_chart(
-        kernel_block(block, str(measure), titles=titles, class_names=names, mode=session.mode()),
-        key="kernel-block",
-        config={"displayModeBar": False},
-        alt=f"Heatmap: {MEASURES[str(measure)]}, between images and training images",
-    )
+    with picture:
+        chart(
+            kernel_block(block, str(measure), titles=titles, class_names=names, mode=session.mode()),
+            key="kernel-block",
+            alt=f"Heatmap: {MEASURES[str(measure)]}, between images and training images",
+            name="the kernel block",
+        )
     with beside:
         say(kernel_statements(block, titles=titles))
         st.caption(

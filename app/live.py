@@ -145,8 +145,7 @@ def _button(label: str, icon: str, info: RunInfo, action: Callable[..., object],
         try:
             action(*args)
         except FssdError as error:
-            st.error(str(error), icon=":material/error:")
-            return
+            st.session_state["_run_error"] = str(error)  # told by the page, where the next frame does not wipe it out
         st.rerun()
 
 

@@ -19,4 +19,4 @@ def toggle() -> None:
 
 def large() -> bool:
     """Whether it is on."""
-    return bool(st.session_state.get("present"))
+    return bool(st.session_state.get("present", st.query_params.get("present") == "true"))

@@ -1,7 +1,7 @@
 """`python -m benchmarks.alpha_rules`: AUROC of every rule for alpha on the demo's seven ood sets, epsilon 0.
 
-Held out: 500 ind and 500 images of each ood set are for fitting, the numbers are measured on the others. `--model` takes
-any weight file; `--json` prints the same numbers as JSON.
+Held out: 500 ind and 500 images of each ood set are for fitting, the numbers are measured on the others. `--model`
+takes any weight file; `--json` prints the same numbers as JSON.
 """
 
 from __future__ import annotations

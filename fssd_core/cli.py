@@ -19,6 +19,7 @@ from fssd_core.cli_bench import add_bench_command
 from fssd_core.cli_bundle import add_bundle_commands
 from fssd_core.cli_common import Scored, add_study_arguments, check_out, score_study, write_table
 from fssd_core.cli_dynamics import add_dynamics_command
+from fssd_core.cli_report import add_report_command
 from fssd_core.cli_train import add_train_commands
 from fssd_core.errors import CancelledError, FssdError, StoreWarning
 from fssd_core.metrics import auroc, metrics
@@ -67,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     add_bench_command(commands)
     add_dynamics_command(commands)
     add_train_commands(commands)
-    listing = commands.add_parser("list", help="list models, architectures, data sets, detectors or benchmarks")
+    add_report_command(commands)
+    listing = commands.add_parser("list", help="list models, architectures, data sets, detectors, losses, benchmarks")
     listing.add_argument("what", nargs="?", choices=["all", *_TABLES], default="all")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     listing.set_defaults(run=_list)
@@ -177,6 +179,12 @@ def _detectors() -> list[dict[str, Any]]:
     return [{"name": name, **_plain(entry)} for name, entry in DETECTORS.items()]
 
 
+def _losses() -> list[dict[str, Any]]:
+    from fssd_core.losses import LOSSES
+
+    return [{"name": name, **_plain(entry)} for name, entry in LOSSES.items()]
+
+
 def _benchmarks() -> list[dict[str, Any]]:
     from fssd_core.benchmarks import BENCHMARKS
 
@@ -188,6 +196,7 @@ _TABLES = {
     "archs": _archs,
     "data": _data,
     "detectors": _detectors,
+    "losses": _losses,
     "benchmarks": _benchmarks,
 }
 
@@ -199,6 +208,7 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
         f"{d['kind']:<9}{d['count']:>7,} x {'x'.join(str(n) for n in d['shape']):<8} {d['title']}; {d['licence']}"
     ),
     "detectors": lambda d: f"{d['title']}; {d['cost']}",
+    "losses": lambda o: f"{o['title']}; {'uses labels' if o['supervised'] else 'uses no labels'}",
     "benchmarks": lambda b: f"{b['title']}; {b['network']}; " + (f"needs {b['get']}" if b["get"] else "bundled"),
 }
 

@@ -65,7 +65,14 @@ def _universality(arguments: argparse.Namespace) -> None:
     from fssd_core.runtime import threads
     from fssd_core.store import Store
     from fssd_core.universality import CellResult, measure_cells
-    from fssd_core.universality_report import markdown, read_results, table_text, to_text, write_results
+    from fssd_core.universality_report import (
+        markdown,
+        read_results,
+        rounded,
+        table_text,
+        to_text,
+        write_results,
+    )
 
     for path, kind in ((arguments.out, ".json"), (arguments.markdown, ".md")):
         if path is not None:
@@ -82,6 +89,7 @@ def _universality(arguments: argparse.Namespace) -> None:
                 print(f"fssd: {len(results)} of {len(cells)}: {result.said}", file=sys.stderr, flush=True)
                 if arguments.out is not None:
                     write_results(arguments.out, results, budget)
+    results = rounded(results)
     if arguments.markdown is not None:
         write_bytes(arguments.markdown, markdown(results, budget).encode())
     print(to_text(results, budget) if arguments.json else table_text(results, budget))

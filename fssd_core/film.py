@@ -1,7 +1,7 @@
 """The film: one layer's points around F* at every checkpoint, drawn in one frame, each picture's faithfulness measured.
 
 Angles come from class spokes or from one AlignedUMAP of unit directions; 'pca' is one shared plane around F*. Distances
-are always the true ones. Left out because they mislead: see `projection` and docs/film.md.
+are always the true ones. Left out because they mislead: see `projection`; more in docs/dynamics.md.
 """
 
 from __future__ import annotations

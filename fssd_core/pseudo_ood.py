@@ -15,7 +15,7 @@ from scipy import ndimage
 from fssd_core.data import ImageSet
 from fssd_core.errors import InputError
 
-COUNT = 1000
+COUNT = 500
 SMALLEST_SIDE = 8
 Images = npt.NDArray[np.float32]  # (n, H, W, C), pixels 0..255
 Change = Callable[[Images, Images, np.random.Generator], Images]

@@ -61,7 +61,7 @@ def moved_along(
             apart = pushed[layer] - stars[layer]  # (n, D_k) = J_k(x) v - dF*_k
             offset = torch.nn.functional.normalize(features[layer] - fss[layer].to(apart.device), dim=1, eps=1e-30)
             kinds = (_length(pushed[layer]), _length(apart), (apart * offset).sum(1))
-            values[:, k, rows] = torch.stack(kinds).double().cpu().numpy()
+            values[:, k, rows] = torch.stack(kinds).cpu().double().numpy()
     means, sds = (
         np.stack([f(values[..., p], axis=-1) for p in parts], axis=-1) for f in (np.mean, np.std)
     )  # (3, K, G)

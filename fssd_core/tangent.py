@@ -5,6 +5,7 @@ The network is as in use: eval mode, batch-norm statistics fixed, no dropout. Im
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, grad, jvp, vmap
+from torch.func import functional_call, grad, grad_and_value, jvp, vmap
 
 from fssd_core.errors import InputError, ModelError
 from fssd_core.extractor import FeatureExtractor, check_images
@@ -39,6 +40,7 @@ class Tangent:
         self.loss: Loss = F.cross_entropy if loss is None else loss
         self.weights = {name: p.detach() for name, p in extractor.module.named_parameters()}
         self._buffers = dict(extractor.module.named_buffers())
+        self._recurrent = any(isinstance(m, nn.RNNBase) for m in extractor.module.modules())
 
     def gradient(
         self, images: Tensor, labels: Tensor, *, batch_size: int | None = None, progress: Progress = silent
@@ -62,11 +64,8 @@ class Tangent:
         value = 0.0
 
         def one(rows: slice) -> tuple[dict[str, Tensor], float]:
-            weights = {name: w.clone().requires_grad_() for name, w in self.weights.items()}
-            with torch.enable_grad():
-                loss = self._loss(weights, images[rows], labels[rows])
-                parts = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
-            return {n: p for n, p in zip(weights, parts, strict=True) if p is not None}, float(loss.detach())
+            parts, loss = grad_and_value(lambda w: self._loss(w, images[rows], labels[rows]))(self.weights)
+            return parts, float(loss)
 
         for rows, (parts, loss) in in_batches(len(images), one, batch_size=batch_size, progress=progress):
             share = (rows.stop - rows.start) / len(images)
@@ -103,7 +102,11 @@ class Tangent:
             return (self._layers(weights, image[None])[0][layer][0] * output).sum()
 
         with self._running():
-            parts = vmap(grad(one), (None, 0))(self.weights, pixels)
+            if self._recurrent:  # torch's recurrent layers know no vmap: one image after the other
+                single = [grad(one)(self.weights, image) for image in pixels]
+                parts = {name: torch.stack([g[name] for g in single]) for name in self.weights}
+            else:
+                parts = dict(vmap(grad(one), (None, 0))(self.weights, pixels))
         return torch.cat([part.flatten(1) for part in parts.values()], dim=1)
 
     def _loss(self, weights: Direction, images: Tensor, labels: Tensor) -> Tensor:
@@ -149,13 +152,11 @@ class Tangent:
         modes = [(m, m.training) for m in self.extractor.module.modules()]
         onednn: Any = torch.backends.mkldnn  # its `enabled` is a property that the type stubs do not know
         before = onednn.enabled
-        recurrent = any(isinstance(m, nn.RNNBase) for m, _ in modes)
         self.extractor.module.eval()
         try:
-            if forward and recurrent:
+            if forward and self._recurrent:
                 onednn.enabled = False
             with torch.nn.attention.sdpa_kernel(_MATH), warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*performance drop.*batching rule")  # of recurrent layers
                 warnings.filterwarnings("ignore", message=".*torch.jit.script. is deprecated")  # torch's own use of it
                 yield
         finally:
@@ -169,7 +170,7 @@ _MATH = torch.nn.attention.SDPBackend.MATH
 
 def norm(direction: Direction) -> float:
     """Euclidean length over all parameters."""
-    return float(torch.stack([torch.linalg.vector_norm(t.double()) for t in direction.values()]).norm())
+    return math.hypot(*(float(torch.linalg.vector_norm(t)) for t in direction.values()))
 
 
 def scaled(direction: Direction, factor: float) -> dict[str, Tensor]:

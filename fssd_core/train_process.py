@@ -40,6 +40,7 @@ LINES = 300  # about this many lines of progress, however long the run
 TESTED = 2000  # test images behind a checkpoint's accuracy
 MEANS_FROM = 500  # training images behind class means
 RESUME = "resume.safetensors"
+POLITE = 5  # the page and the browser come first where cores are short
 
 
 class _Ended(Exception):
@@ -303,6 +304,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--parent", type=int, help="process without which the run ends")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
+    if hasattr(os, "nice"):
+        os.nice(POLITE)
 
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ending.set())

@@ -98,7 +98,7 @@ class CellResult:
         accuracy: on the ind test images.
         accuracy_by: 'logits', or 'class means' of the last hidden layer (labels for this number only where the loss
             uses none).
-        seconds: of training and measuring, on the machine that did it.
+        seconds: of training and measuring by the clock of the machine that did it, whatever else it did meanwhile.
         error: why there are no numbers.
     """
 

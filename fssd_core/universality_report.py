@@ -80,20 +80,24 @@ def write_results(path: Path, results: Sequence[CellResult], budget: Budget) -> 
 
 
 def to_text(results: Sequence[CellResult], budget: Budget) -> str:
-    """The results as one JSON object."""
-    return json.dumps(
-        {
-            "version": VERSION,
-            "trained_on": TRAINED_ON,
-            "ind": IND,
-            "ood": list(OOD),
-            "budget": dataclasses.asdict(budget),
-            "torch": str(torch.__version__),
-            "claims": [dataclasses.asdict(c) for c in claims(results)],
-            "cells": [_rounded(r.to_json()) for r in results],
-        },
-        indent=1,
-    )
+    """The results as one JSON object, one network a line."""
+    head = {
+        "version": VERSION,
+        "trained_on": TRAINED_ON,
+        "ind": IND,
+        "ood": list(OOD),
+        "budget": dataclasses.asdict(budget),
+        "torch": str(torch.__version__),
+        "claims": [dataclasses.asdict(c) for c in claims(rounded(results))],
+    }
+    lines = ["{", *(f" {json.dumps(name)}: {json.dumps(value)}," for name, value in head.items()), ' "cells": [']
+    cells = ",\n".join(f"  {json.dumps(r.to_json())}" for r in rounded(results))
+    return "\n".join([*lines, cells, " ]", "}"])
+
+
+def rounded(results: Sequence[CellResult]) -> list[CellResult]:
+    """The results with the four digits that files keep, so that every report says the same."""
+    return [CellResult.from_json(_rounded(r.to_json())) for r in results]
 
 
 def read_results(path: Path) -> tuple[list[CellResult], Budget]:
@@ -147,7 +151,6 @@ def markdown(results: Sequence[CellResult], budget: Budget) -> str:
 
 
 def _markdown(results: Sequence[CellResult], budget: Budget) -> Iterator[str]:
-    whole = [r for r in results if not r.error]
     said = {c.about: c for c in claims(results)}
     whole_words = said["all"].words.replace("F*", "F\\*")
     seeds = ", ".join(str(s) for s in sorted({r.cell.seed for r in results}))
@@ -159,7 +162,6 @@ def _markdown(results: Sequence[CellResult], budget: Budget) -> Iterator[str]:
     yield ""
     yield f"{len(results)} networks, seed {seeds}. Each had the same budget: {budget_words(budget)},"
     yield "no augmentation except the two views of instance discrimination, plain pixels, no dropout, one CPU thread."
-    yield f"{sum(r.seconds for r in whole) / 60:.0f} minutes in all on a busy machine, {_slowest(whole)}."
     yield f"Trained on `{TRAINED_ON}`, measured on {budget.measured:,} images each of `{IND}` and the ood sets,"
     yield f"F\\* from {budget.noise} noise images, epsilon 0. *Deepest layer*: the logits, or the last hidden layer for"
     yield "triplet and instance discrimination, which do not train the logits."
@@ -210,13 +212,6 @@ def _grid(
 
 def _mark(result: CellResult, name: str) -> str:
     return "**✗** " if result.auroc[name][-1] <= UNINFORMATIVE else ""
-
-
-def _slowest(results: Sequence[CellResult]) -> str:
-    if not results:
-        return "none finished"
-    slow = max(results, key=lambda r: r.seconds)
-    return f"at most {slow.seconds:.0f} s for one, {slow.cell.title}"
 
 
 def _claim(about: str, results: Sequence[CellResult], names: Sequence[str]) -> Claim:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import kernel_panel, session, speed_lines
+from app.charts import chart
 from app.figures.dynamics import common_limits, speed_curves
 from app.names import title_of
 from fssd_core.dynamics import Dynamics, stored_dynamics
@@ -99,15 +100,16 @@ def _speeds(speeds: Speed, moves: Dynamics, layer: str) -> None:
     limits = common_limits([line for panel in panels for line in panel.lines])
     st.html(speed_lines.legend(speeds.groups, mode))
     for place, panel in zip(st.columns(3, gap="medium"), panels, strict=True):
-        place.plotly_chart(
-            speed_curves(
-                panel.steps, panel.lines, title=panel.title, subtitle=panel.subtitle, whens=panel.whens,
-                limits=limits, mode=mode,
-            ),
-            key=f"speed-{panel.key}",
-            config={"displayModeBar": False},
-            alt=f"{panel.title}: speed over ind's at each checkpoint, one curve a group",
-        )  # fmt: skip
+        with place:
+            chart(
+                speed_curves(
+                    panel.steps, panel.lines, title=panel.title, subtitle=panel.subtitle, whens=panel.whens,
+                    limits=limits, mode=mode,
+                ),
+                key=f"speed-{panel.key}",
+                alt=f"{panel.title}: speed over ind's at each checkpoint, one curve a group",
+                name=f"the curves: {panel.title}",
+            )  # fmt: skip
     kernel_panel.say(
         [*statements(speeds, layer, titles=titles, relative=relative), outcome(speeds, moves, titles=titles)]
     )
@@ -139,19 +141,20 @@ def _all_layers(speeds: Speed, moves: Dynamics) -> None:
         limits = common_limits([line for panel in every for line in panel.lines])
         places = st.columns(2, gap="medium")
         for number, (layer, panel) in enumerate(zip(speeds.layers, every, strict=True)):
-            places[number % 2].plotly_chart(
-                speed_curves(
-                    panel.steps,
-                    panel.lines,
-                    title=layer,
-                    subtitle="exact speed by the gradient",
-                    limits=limits,
-                    mode=mode,
-                ),
-                key=f"layer-{layer}",
-                config={"displayModeBar": False},
-                alt=f"Exact speed over ind's in {layer}",
-            )
+            with places[number % 2]:
+                chart(
+                    speed_curves(
+                        panel.steps,
+                        panel.lines,
+                        title=layer,
+                        subtitle="exact speed by the gradient",
+                        limits=limits,
+                        mode=mode,
+                    ),
+                    key=f"layer-{layer}",
+                    alt=f"Exact speed over ind's in {layer}",
+                    name=f"the curves of {layer}",
+                )
 
 
 show()

@@ -10,6 +10,7 @@ from app import session
 from app.live import badge, layers_of, lines_of, open_links, run_panel
 from app.names import title_of
 from app.train_form import train_form
+from fssd_core.errors import FssdError
 from fssd_core.runs import MAX_RUNS, RunInfo, delete_run, list_runs
 
 FEW = 8
@@ -24,16 +25,21 @@ def show() -> None:
         "The network trains in a process of its own, so this page and others stay free; reload or come back, it is "
         "found again. Each run is a series of checkpoints that every page can open."
     )
-    with session.guard():
+    try:
         started = train_form()
-    if started is not None:
-        _remember([started.id])
-        st.rerun()
+    except FssdError as error:
+        st.error(str(error), icon=":material/error:")  # what is shown below stays
+    else:
+        if started is not None:
+            _remember([started.id])
+            st.rerun()
+    if told := st.session_state.pop("_run_error", None):
+        st.error(told, icon=":material/error:")
     runs = list_runs()
     shown = _shown(runs)
     if shown:
         _controls(shown)
-        active = any(r.active for r in shown)
+        active = [r.id for r in runs if r.active]
         with st.container(key="live"):
             st.fragment(_live, run_every=1.0 if active else None)([r.id for r in shown], active)
     _past(runs, shown)
@@ -75,11 +81,11 @@ def _controls(shown: list[RunInfo]) -> None:
         right.selectbox("AUROC against", oods, key="t_against", format_func=title_of)
 
 
-def _live(names: list[str], active: bool) -> None:
-    """The shown runs as they are now; the whole page follows once one of them begins to speak or ends."""
+def _live(names: list[str], active: list[str]) -> None:
+    """The shown runs as they are now; the whole page follows once a run begins, begins to speak, or ends."""
     known = {r.id: r for r in list_runs()}
     shown = [known[name] for name in names if name in known]
-    if len(shown) < len(names) or (active and not any(r.active for r in shown)):
+    if len(shown) < len(names) or [r.id for r in known.values() if r.active] != active:
         st.rerun()
     if "t_layer" not in st.session_state and layers_of(shown):
         st.rerun()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import session
+from app.charts import chart
 from app.figures.universality import universality_map
 from fssd_core.summary import UNINFORMATIVE
 from fssd_core.universality import OOD, CellResult
@@ -43,13 +44,13 @@ def show() -> None:
         "Network", list(WHEN), default="trained", required=True, key="u_when", format_func=WHEN.__getitem__
     )
     layer = three.segmented_control("Layer", [DEEPEST, FIRST], default=DEEPEST, required=True, key="u_layer")
-    st.plotly_chart(
+    chart(
         universality_map(
             whole, value=str(value), when=str(when), layer=0 if layer == FIRST else -1, mode=session.mode()
         ),
         key="universality",
-        config={"displayModeBar": False},
         alt="A heatmap: one row a network, one column an ood set",
+        name="the heatmap",
     )
     left, right = st.columns([1.2, 1], gap="large")
     with left:

@@ -22,7 +22,6 @@ from app.components.packing import pack_atlas, unpack
 from app.film_words import Course, about_frame, about_motion, headline
 from fssd_core.assets import assets_root
 from fssd_core.errors import InputError
-from fssd_core.film import film_radii
 from fssd_core.types import Faithfulness
 from tests.film_maker import CLASSES, STEPS, made_dynamics, made_film, made_images
 
@@ -175,19 +174,6 @@ def test_films_and_numbers_that_do_not_fit_are_refused() -> None:
     less = dataclasses.replace(numbers, groups=(*numbers.groups[:2], ("other", "ood"), *numbers.groups[3:]))
     with pytest.raises(InputError, match="lack the groups inverted"):
         packed(film, dynamics=less)
-
-
-# ---- radii -----------------------------------------------------------------------------------------------------------
-
-
-def test_the_radii_that_motion_is_measured_on_are_those_the_page_draws() -> None:
-    distance = np.array([[1.0, 2.0], [4.0, 16.0]], np.float32)
-    radii = film_radii(distance, np.array([2.0, 8.0], np.float32))
-    np.testing.assert_allclose(radii["median"], [[0.5, 1.0], [0.5, 2.0]])
-    np.testing.assert_allclose(radii["absolute"], [[0.125, 0.25], [0.5, 2.0]])
-    np.testing.assert_allclose(radii["log"], np.log2([[1.5, 2.0], [3.0, 9.0]]), rtol=1e-6)
-    deep = film_radii(np.array([[1.0], [1.0]], np.float32), np.array([1e-6, 1024.0], np.float32))
-    np.testing.assert_allclose(deep["log"], [[1.0], [1.0]])  # the floor is a 1024th of the last median
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------
@@ -384,9 +370,11 @@ def test_the_page_shows_the_stored_film_and_plays_once(page: Any) -> None:
 
 
 def test_a_place_in_the_address_is_where_the_page_starts(page: Any) -> None:
-    header = payload(page.open(film_step="669", film_radius="absolute", present="true"))
+    app = page.open(film_step="669", film_radius="absolute")
+    header = payload(app)
     assert header["start"] | {"id": ""} == {"step": 669.0, "radius": "absolute", "autoplay": False, "id": ""}
-    assert header["large"]
+    assert not header["large"]
+    assert payload(app.toggle(key="present").set_value(True).run())["large"], "presenter mode"
 
 
 @pytest.mark.parametrize(

@@ -206,3 +206,19 @@ def test_bad_flags_are_one_clear_line(run, flags, words):
     assert (code, out) == (2, "")
     assert words in err
     assert len(err.splitlines()) == 1
+
+
+def test_the_exact_speed_is_printed_on_request(run, study):
+    flags = ["--model", study.model, "--ood", "mnist", "--points", "8", "--noise-samples", "4", "--layers", "logits"]
+    code, out, err = run(*flags, "--exact", "--json")
+    assert code == 0, err
+    report = json.loads(out)
+    by_group = {(row["step"], row["group"]): row for row in report["rows"]}
+    assert by_group[100, "fmnist:test"]["exact_speed_ratio"] == 1
+    assert by_group[100, "mnist"]["exact_speed_ratio"] > 0
+    assert by_group[100, "mnist"]["random_ratio"] > 0
+    assert list(report["statements"]) == ["logits"]
+    code, out, _ = run(*flags, "--exact")
+    assert code == 0
+    assert report["statements"]["logits"][0] in out
+    assert report["outcome"] in out

@@ -213,10 +213,11 @@ def test_bad_input_is_refused_with_the_reason(study, tmp_path, monkeypatch):
 
 @needs_umap
 def test_the_aligned_umap_keeps_neighbours(reel, monkeypatch):
-    """A short fit: neighbourhoods are kept at each checkpoint, distances are exact, epochs are told, cancelling works."""
+    """Short fits: neighbourhoods and distances are kept, the same seed gives the same angles, epochs are told."""
     monkeypatch.setattr("fssd_core.projection_umap.ALIGNED_EPOCHS", 60)
     told: list[str] = []
     made = make_film(reel, "umap", progress=lambda done, total, what: told.append(what))
+    np.testing.assert_array_equal(make_film(reel, "umap").angle, made.angle)
     assert min(f.trustworthiness for f in made.faithfulness[1:]) > 0.75
     assert [f.rho for f in made.faithfulness] == pytest.approx([1] * 3, abs=1e-4)
     assert any("umap epochs" in what for what in told)

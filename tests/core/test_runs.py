@@ -286,12 +286,15 @@ def test_a_killed_run_leaves_whole_checkpoints_says_so_and_goes_on_exactly(tmp_p
     spec = RunSpec(arch="lenet", epochs=2, images=640, batch_size=16, ood=("photo-patches",), dropout=0.5)
     whole = create_run(spec)
     assert run(whole) == "done"
-    folder = create_run(spec)
-    child = launch(folder)
-    wait(lambda: len(list(folder.glob("step-*.safetensors"))) >= 4)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    info = read_run(folder)
+    for _ in range(5):  # on a busy machine the run may end before the signal reaches it
+        folder = create_run(spec)
+        child = launch(folder)
+        wait(lambda at=folder: len(list(at.glob("step-*.safetensors"))) >= 3)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        info = read_run(folder)
+        if info.state != "done":
+            break
     assert info.state == "interrupted"
     assert info.can_continue
     for path in folder.glob("step-*.safetensors"):

@@ -169,7 +169,7 @@ def test_the_pseudo_rule_needs_no_ood_and_other_rules_no_pseudo(store):
     assert weights == ensemble.pseudo_ood(comparison.fit_ind, made)
     for rule in ("uniform", "standardised", "logistic", "1,2,3,4"):
         weights_by_rule(rule, comparison, pseudo=lambda: pytest.fail("asked for"))
-    with pytest.raises(InputError, match="did you mean 'pseudo-ood'.*uniform, standardised, pseudo-ood, logistic"):
+    with pytest.raises(InputError, match=r"did you mean 'pseudo-ood'.*uniform, standardised, pseudo-ood"):
         weights_by_rule("pseudo_ood", comparison)
 
 

@@ -125,10 +125,12 @@ def test_normalisation_and_in_place_layers_are_respected():
     torch.testing.assert_close(features["act"], hidden.relu().detach())
 
 
-@pytest.mark.parametrize("layer", ["hidden", "act", "logits"])
-def test_the_kernel_is_the_product_of_explicit_jacobians(layer):
+@pytest.mark.parametrize(
+    ("name", "layer"), [("tiny", "hidden"), ("tiny", "act"), ("tiny", "logits"), ("lstm", "logits")]
+)
+def test_the_kernel_is_the_product_of_explicit_jacobians(name, layer):
     """Trace of J(x) J(x_m)^T, each J by torch.autograd one output at a time."""
-    tangent, images, train, _ = _case("tiny")
+    tangent, images, train, _ = _case(name)
     width = 3 if layer == "logits" else 4
     products, own, trained = gradient_products(tangent, layer, torch.eye(width).double(), images, train)
     left, right = _jacobians(tangent, layer, images), _jacobians(tangent, layer, train)  # (N, D, P)

@@ -104,10 +104,9 @@ def test_a_link_leads_to_view_radius_layer_and_step(browser, url):
         page.locator("[data-mode=log]").click()
         page.wait_for_url(re.compile("film_radius=log"))
         page.get_by_role("radio", name="Around F*", exact=True).click()
-        page.wait_for_function(f"{FILM}.resting && !document.location.search.includes('PCA')")
+        page.locator(".faith", has_text="Distance to F* is drawn exactly").wait_for(timeout=60_000)
+        at_rest(page)
         assert film(page, "position") == pytest.approx(7.538, abs=1e-3)
-        page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
-        assert "Distance to F* is drawn exactly" in page.locator(".faith").inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -22,6 +22,7 @@ HARNESS = Path(__file__).with_name("harness_film.py")
 POINTS, PHOTOS = 160, 30
 FILM = "window.__fssdFilm?.harness"
 LAST = len(STEPS) - 1
+BADGE = "[...document.querySelectorAll('*')].map((e) => e.shadowRoot?.querySelector('.badge')).find(Boolean)"
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,8 @@ def test_the_numbers_of_a_checkpoint_are_those_of_the_core(page, place):
         assert float(row.locator("[data-number=ratio]").inner_text()) == pytest.approx(mean / median, abs=5.1e-3)
         auroc = row.locator("[data-number=auroc]").inner_text()
         assert auroc == "–" if kind == "ind" else float(auroc) == pytest.approx(numbers.auroc[place, 1, g], abs=5.1e-4)
-    assert page.locator(".badge").evaluate("e => getComputedStyle(e).opacity") == ("1" if place == 0 else "0")
+    opacity = "1" if place == 0 else "0"
+    page.wait_for_function(f"{BADGE} && getComputedStyle({BADGE}).opacity === '{opacity}'")  # it fades
     heard(page, STEPS[place])
 
 
