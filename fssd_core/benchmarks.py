@@ -123,7 +123,7 @@ _ROWS = [
         "",
         "",
         "",
-        get="ImageNet (ILSVRC2012) as imagenet/train/<synset>/ and imagenet/val/<synset>/ below --data-root, one folder "
+        get="ImageNet (ILSVRC2012) as imagenet/train/<synset>/ and imagenet/val/<synset>/ below --data-root, a folder "
         "a class as torchvision's ImageNet sorts it",
         slides=_cells(
             (88.5, 86.1, 19.5), (90.8, 88.6, 15.2), (83.3, 83.0, 30.1), (89.0, 89.0, 18.8), (67.2, 66.9, 59.2),
@@ -146,7 +146,7 @@ _ROWS = [
             (71.5, 90.7, 54.2), (78.3, 92.8, 39.2),
         ),
         load=celeba.sharp_and_blurry,
-        caveats=("labels are the attribute Male; what the paper's network was trained to tell apart is not known here",),
+        caveats=("labels are the attribute Male; what the paper's network was trained on is not known here",),
     ),
     Benchmark(
         "ms1m-ijbc",
