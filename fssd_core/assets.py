@@ -39,6 +39,7 @@ DEMO_SEED = 0
 DEMO_EPOCHS = 14
 DEMO_CHECKPOINTS: tuple[int, ...] | None = None  # log-spaced, then by epoch
 HASHES = "## Hashes"
+PARTS = ("data", "models", "helpers", "store")
 
 
 def assets_root() -> Path:
@@ -122,6 +123,12 @@ def build_models(source: Path = DEBIAN) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+def _build_helpers(source: Path = DEBIAN) -> None:
+    from fssd_core.assets_helpers import build_helpers
+
+    build_helpers(source)
+
+
 def build_store(*, missing: bool = False) -> None:
     """Writes assets/store: the demo's precomputed results, as ordinary store entries; or only what it lacks."""
     from fssd_core.demo import build_demo_store
@@ -197,20 +204,20 @@ def _save(name: str, **arrays: npt.NDArray[Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m fssd_core.assets build [--only data|models|store] [--missing] [--source FOLDER]`."""
+    """`python -m fssd_core.assets build [--only data|models|helpers|store] [--missing] [--source FOLDER]`."""
     parser = argparse.ArgumentParser(prog="python -m fssd_core.assets", description="Rebuild the bundled assets.")
     parser.add_argument("command", choices=["build", "hashes"], help="build: make the assets; hashes: list them anew")
-    parser.add_argument("--only", choices=["data", "models", "store"], help="one part; all three if left out")
+    parser.add_argument("--only", choices=list(PARTS), help="one part; all if left out")
     parser.add_argument("--missing", action="store_true", help="of the store, only add what is not there yet")
     parser.add_argument("--source", type=Path, default=DEBIAN, help="folder of FashionMNIST's *-ubyte.gz (%(default)s)")
     options = parser.parse_args(arguments)
-    parts = [options.only] if options.only else ["data", "models", "store"]
+    parts = [options.only] if options.only else list(PARTS)
     try:
         for part in parts if options.command == "build" else []:
             if part == "store":
                 build_store(missing=options.missing)
             else:
-                (build_data if part == "data" else build_models)(options.source)
+                {"data": build_data, "models": build_models, "helpers": _build_helpers}[part](options.source)
         write_hashes()
     except FssdError as error:
         print(error, file=sys.stderr)
