@@ -39,7 +39,7 @@ DEMO_SEED = 0
 DEMO_EPOCHS = 14
 DEMO_CHECKPOINTS: tuple[int, ...] | None = None  # log-spaced, then by epoch
 HASHES = "## Hashes"
-PARTS = ("data", "models", "store", "corruptions")
+PARTS = ("data", "models", "helpers", "store", "corruptions")
 
 
 def assets_root() -> Path:
@@ -121,6 +121,12 @@ def build_models(source: Path = DEBIAN) -> None:
         fresh.rename(target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _build_helpers(source: Path = DEBIAN) -> None:
+    from fssd_core.assets_helpers import build_helpers
+
+    build_helpers(source)
 
 
 def build_store(*, missing: bool = False) -> None:
@@ -205,14 +211,14 @@ def _save(name: str, **arrays: npt.NDArray[Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m fssd_core.assets build [--only data|models|store|corruptions] [--missing] [--source FOLDER]`."""
+    """`python -m fssd_core.assets build [--only data|models|helpers|store|corruptions] [--missing] [--source FOLDER]`."""
     parser = argparse.ArgumentParser(prog="python -m fssd_core.assets", description="Rebuild the bundled assets.")
     parser.add_argument("command", choices=["build", "hashes"], help="build: make the assets; hashes: list them anew")
-    parser.add_argument("--only", choices=PARTS, help="one part; all if left out")
+    parser.add_argument("--only", choices=list(PARTS), help="one part; all if left out")
     parser.add_argument("--missing", action="store_true", help="of the store, only add what is not there yet")
     parser.add_argument("--source", type=Path, default=DEBIAN, help="folder of FashionMNIST's *-ubyte.gz (%(default)s)")
     options = parser.parse_args(arguments)
-    parts = [options.only] if options.only else PARTS
+    parts = [options.only] if options.only else list(PARTS)
     try:
         for part in parts if options.command == "build" else []:
             if part == "store":
@@ -220,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             elif part == "corruptions":
                 build_corruptions()
             else:
-                (build_data if part == "data" else build_models)(options.source)
+                {"data": build_data, "models": build_models, "helpers": _build_helpers}[part](options.source)
         write_hashes()
     except FssdError as error:
         print(error, file=sys.stderr)

@@ -27,22 +27,22 @@ class Helper:
     Attributes:
         folder: its folder under assets/models.
         title: what it is, for people.
-        arch: name in `list_archs()`.
         seed: of weights, order and dropout.
+        dropout: share of hidden units left out in training.
         exposed: whether it is trained by outlier exposure.
     """
 
     folder: str
     title: str
-    arch: str
     seed: int
+    dropout: float = 0.0
     exposed: bool = False
 
 
 HELPERS = (
-    *(Helper(f"lenet-member{k}", f"LeNet, FashionMNIST, ensemble member {k}", "lenet", k) for k in (1, 2, 3, 4)),
-    Helper("lenet-dropout", "LeNet with dropout, FashionMNIST", "lenet-dropout", DEMO_SEED),
-    Helper("lenet-oe", "LeNet, FashionMNIST, outlier exposure", "lenet", DEMO_SEED, exposed=True),
+    *(Helper(f"lenet-member{k}", f"LeNet, FashionMNIST, ensemble member {k}", k) for k in (1, 2, 3, 4)),
+    Helper("lenet-dropout", "LeNet with dropout, FashionMNIST", DEMO_SEED, dropout=0.5),
+    Helper("lenet-oe", "LeNet, FashionMNIST, outlier exposure", DEMO_SEED, exposed=True),
 )
 
 
@@ -71,16 +71,16 @@ def _build(
     from fssd_core.runtime import generator, threads
     from fssd_core.training import Loss, Recipe, accuracy, build, cross_entropy, save_checkpoint, train
 
-    entry = ARCHS[helper.arch]
+    entry = ARCHS["lenet"]
     draws = generator(helper.seed)
-    module = build(helper.arch, classes=10, input_shape=entry.input_shape, generator=draws)
+    module = build("lenet", classes=10, input_shape=entry.input_shape, generator=draws, dropout=helper.dropout)
     options: dict[str, Any] = {"mean": (0.0,), "std": (1.0,)}  # plain pixels, said in full
     loss: Loss = cross_entropy
-    more: dict[str, object] = {}
+    more: dict[str, object] = {"dropout": helper.dropout} if helper.dropout else {}
     if helper.exposed:
         pictures = drawn_pictures(AUXILIARY_COUNT)
         loss = outlier_exposure(pictures.tensor(), generator=generator(AUXILIARY_SEED))
-        more = {"auxiliary": f"{AUXILIARY_COUNT:,} drawn pictures, seed {AUXILIARY_SEED}", "outlier_weight": 0.5}
+        more |= {"auxiliary": f"{AUXILIARY_COUNT:,} drawn pictures, seed {AUXILIARY_SEED}", "outlier_weight": 0.5}
     last = -(-len(images) // 64) * DEMO_EPOCHS
     with threads(1):  # the number of threads changes the last digits of a sum
         (point,) = train(
@@ -89,7 +89,7 @@ def _build(
         )  # fmt: skip
         right = accuracy(module, test_images, test_labels, **options)
     facts = {
-        "title": helper.title, "arch": helper.arch, "taps": ",".join(entry.taps), **options,
+        "title": helper.title, "arch": "lenet", "taps": ",".join(entry.taps), **options,
         "step": point.step, "epoch": point.epoch, "test_accuracy": right, "train_loss": point.loss,
         "seed": helper.seed, "torch": str(torch.__version__), "classes": FASHION_CLASSES,
         "data": "FashionMNIST, 60,000 training images", **more,

@@ -114,7 +114,7 @@ def outcome_key(bench: Bench, name: str) -> str:
     facts = {
         "detector": [name, spec.version, spec.check({}), [[p.name, list(p.grid)] for p in spec.parameters]],
         "networks": [model.arch, model.weight_hash, list(model.taps), model.mean, model.std, *members],
-        "noise": [bench.noise_samples, bench.seed],
+        "noise": [bench.noise_samples, bench.seed, "uniform" if bench.row.noise is None else bench.row.noise.__name__],
         "package": _version(spec.package),
     }
     return key("bench", BENCH_VERSION, facts, bench.deal.fingerprint())
@@ -191,7 +191,8 @@ def _fit(bench: Bench, extractor: FeatureExtractor, spec: DetectorSpec, values: 
     needs = set(spec.uses)
     noise = None
     if "noise" in needs:
-        noise = uniform_noise(bench.model.input_shape, bench.noise_samples, generator=generator(bench.seed))
+        draw = bench.row.noise or uniform_noise
+        noise = draw(bench.model.input_shape, bench.noise_samples, generator=generator(bench.seed))
     images = None if train is None or "ind" not in needs else train.tensor()
     labels = None
     if "labels" in needs and train is not None and train.labels is not None:

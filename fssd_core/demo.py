@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from fssd_core.bench_open import Asked, open_bench
+from fssd_core.bench_run import bench_call
+from fssd_core.benchmarks import BENCHMARKS
 from fssd_core.data import list_data
+from fssd_core.detectors import DETECTORS
 from fssd_core.dynamics import dynamics
 from fssd_core.film import FILM_VIEWS, film
 from fssd_core.kernel import kernel
 from fssd_core.models import list_models
+from fssd_core.protocol import PROTOCOLS
 from fssd_core.runtime import Progress, silent
 from fssd_core.speed import speed
 from fssd_core.store import Store
@@ -71,6 +76,14 @@ def demo_kernels() -> Iterator[tuple[Study, str]]:
             yield study, layer
 
 
+def demo_benches() -> Iterator[Asked]:
+    """Every comparison of all detectors that ships: the first page's ood sets under both protocols."""
+    study, own = Study(), BENCHMARKS["fmnist-mnist"].ood
+    for protocol in PROTOCOLS:
+        for ood in study.ood:
+            yield Asked("fmnist-mnist", protocol, ood=None if ood == own else ood, limit=study.samples, seed=study.seed)
+
+
 def build_demo_store(root: Path, *, missing: bool = False, progress: Progress = silent) -> None:
     """Computes all of it anew into `root`, which is replaced as a whole once everything is there.
 
@@ -94,6 +107,8 @@ def build_demo_store(root: Path, *, missing: bool = False, progress: Progress = 
         kernel(study, layer, store=store, progress=progress)
     for study, layer, view in demo_films():
         film(study, layer, view, store=store, progress=progress)
+    for asked in demo_benches():
+        bench_call(open_bench(asked), list(DETECTORS), store=store, progress=progress)
     if missing:
         return
     shutil.rmtree(root, ignore_errors=True)

@@ -92,8 +92,7 @@ def _say_what(opened: Bench, wanted: Asked) -> None:
         words = (
             f"**paper**: alpha fitted on {len(deal.fit.ind)} + {len(deal.fit.ood or ())} labelled images of "
             f"{title_of(wanted.ood or opened.row.ood)} itself, parameters chosen on another {len(deal.tune.ind)} + "
-            f"{len(deal.tune.ood)}. Tested on {test}. "
-            "Such labels are rarely there in practice: compare *no-ood-labels*."
+            f"{len(deal.tune.ood)}. Tested on {test}. Labels are rarely there in practice: compare *no-ood-labels*."
         )
     st.markdown(words)
     for note in deal.notes:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -122,14 +123,31 @@ def _target(heads: list[_Head], shape: Shape | None) -> tuple[tuple[int, int], l
     return size, [f"{others} of {len(heads)} pictures were {what} to {size[0]}x{size[1]} pixels"]
 
 
-def _pixels(file: Path, size: tuple[int, int], colour: bool, broken: dict[Path, str]) -> Pixels | None:
+def read_picture(
+    source: Path | IO[bytes], shape: Shape, broken: dict[Path, str], *, name: Path | None = None
+) -> Pixels | None:
+    """One picture at a model's shape (C, H, W); None where it cannot be read, with the reason in `broken`.
+
+    Args:
+        source: a file or its bytes.
+        shape: (C, H, W) wanted.
+        broken: reasons by file; added to.
+        name: what bytes are called in `broken`.
+    """
+    where = source if isinstance(source, Path) else name or Path("a picture")
     try:
-        with Image.open(file, formats=FORMATS) as image:
+        with Image.open(source, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width}x{image.height} is more than {MAX_PIXELS // 10**6} million pixels")
             upright = ImageOps.exif_transpose(image)
-            return np.asarray(fit(_eight_bits(upright).convert("RGB" if colour else "L"), size))
+            return np.asarray(fit(_eight_bits(upright).convert("RGB" if shape[0] == 3 else "L"), (shape[2], shape[1])))
     except _UNREADABLE as error:
-        broken[file] = _reason(error)
+        broken[where] = _reason(error)
         return None
+
+
+def _pixels(file: Path, size: tuple[int, int], colour: bool, broken: dict[Path, str]) -> Pixels | None:
+    return read_picture(file, (3 if colour else 1, size[1], size[0]), broken)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

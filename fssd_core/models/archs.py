@@ -11,7 +11,6 @@ from typing import Any
 from torch import nn
 
 from fssd_core.errors import InputError, ModelError
-from fssd_core.models import dropout
 from fssd_core.models.nets import MLP, AuthorsLeNet, CifarResNet, LeNet, Shape
 from fssd_core.models.nets_more import DenseNet, RowLSTM
 
@@ -157,10 +156,6 @@ _ENTRIES = [
     ArchEntry(
         "bilstm", "Bidirectional LSTM over the rows, 56,522 parameters", RowLSTM, _GREY, None, None, RowLSTM.taps,
         "hidden.weight_in", "logits.weight", _rows_side, _OPTIONS, True,
-    ),
-    ArchEntry(
-        "lenet-dropout", "LeNet of this project with two dropout layers", dropout.DropoutLeNet, _GREY, None, None,
-        dropout.DropoutLeNet.taps, "conv1.0.weight", "logits.1.weight", dropout.side_of,
     ),
     *(_cifar(depth) for depth in (8, 14, 20, 32, 44, 56, 110)),
     *(

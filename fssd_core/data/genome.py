@@ -1,0 +1,121 @@
+"""Bacterial genomes as FASTA files, plain or gzipped, cut into reads of 250 bases.
+
+A read is a picture of 250 rows and 4 columns (A, C, G, T), one white pixel a row: so a recurrent network reads it row
+by row, and noise and perturbations are those of pictures.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fssd_core.data.images import ImageSet, Pixels
+from fssd_core.data.listed import Limits
+from fssd_core.errors import DataError
+
+LENGTH = 250
+READS = (20_000, 4_000, 4_000)  # of train, ind and ood unless fewer are asked for
+TRAIN_SHARE = 0.8  # of each record; the rest gives the ind test reads
+BASES = b"ACGT"
+_ENDINGS = (".fasta", ".fa", ".fna", ".fasta.gz", ".fa.gz", ".fna.gz")
+_CODE = np.full(256, 255, dtype=np.uint8)
+for _number, _base in enumerate(BASES):
+    _CODE[_base] = _CODE[_base + 32] = _number  # upper and lower case
+
+
+def known_and_other_genera(root: Path, limits: Limits, seed: int) -> tuple[ImageSet, ImageSet, ImageSet]:
+    """(training reads of the known genera, test reads of them, reads of other genera).
+
+    Training reads are cut from the first 80 % of each record, test reads of the known genera from the last 20 %.
+
+    Args:
+        root: a folder that holds `genomes/ind/` and `genomes/ood/`, one FASTA file a genus in each.
+        limits: reads of each; None for 20,000, 4,000 and 4,000.
+        seed: of the windows.
+
+    Raises:
+        DataError: a folder is missing, or a file is not FASTA or too short.
+    """
+    counts = [limit or usual for limit, usual in zip(limits, READS, strict=True)]
+    sets = []
+    for stream, (name, part, low, high) in enumerate(
+        (
+            ("genome-ind:train", "ind", 0.0, TRAIN_SHARE),
+            ("genome-ind:test", "ind", TRAIN_SHARE, 1.0),
+            ("genome-ood", "ood", 0.0, 1.0),
+        )
+    ):
+        rng = np.random.default_rng([seed, stream])
+        sets.append(_reads(name, root / "genomes" / part, counts[stream], low, high, rng))
+    return sets[0], sets[1], sets[2]
+
+
+def read_fasta(path: Path) -> list[npt.NDArray[np.uint8]]:
+    """The records of a FASTA file, plain or gzipped: each (L,) with 0 A, 1 C, 2 G, 3 T, 255 for anything else.
+
+    Raises:
+        DataError: not readable, or no FASTA.
+    """
+    try:
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: the file cannot be read ({error}); copy it again") from error
+    if not content.lstrip().startswith(b">"):
+        raise DataError(f"{path}: a FASTA file starts with '>'; this one does not")
+    records = []
+    for part in content.lstrip().split(b"\n>"):
+        _, _, sequence = part.partition(b"\n")
+        letters = np.frombuffer(sequence, dtype=np.uint8)
+        records.append(_CODE[letters[letters > 32]])
+    return records
+
+
+def as_pictures(reads: npt.NDArray[np.uint8]) -> Pixels:
+    """(N, L) bases 0..3 -> (N, L, 4) pictures, 255 where the base is."""
+    pictures: Pixels = (reads[:, :, None] == np.arange(4)).astype(np.uint8) * np.uint8(255)
+    return pictures
+
+
+def random_sequences(shape: tuple[int, int, int], count: int, *, generator: torch.Generator) -> torch.Tensor:
+    """(S, 1, L, 4) random sequences, each base as likely: the noise behind F* for reads."""
+    bases = torch.randint(4, (count, shape[1]), generator=generator)
+    return torch.nn.functional.one_hot(bases, 4).float()[:, None]
+
+
+def _reads(name: str, folder: Path, count: int, low: float, high: float, rng: np.random.Generator) -> ImageSet:
+    files = sorted(p for p in folder.iterdir() if p.name.lower().endswith(_ENDINGS)) if folder.is_dir() else []
+    if not files:
+        raise DataError(f"{folder}: there is no FASTA file ({', '.join(_ENDINGS)}); put one a genus there")
+    reads, labels = [], []
+    for genus, path in enumerate(files):
+        share = count // len(files) + (genus < count % len(files))
+        reads.append(_windows(path, share, low, high, rng))
+        labels += [genus] * share
+    classes = tuple(path.name.partition(".")[0] for path in files)
+    return ImageSet(name, as_pictures(np.concatenate(reads)), np.array(labels), classes)
+
+
+def _windows(path: Path, count: int, low: float, high: float, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """(count, 250) windows at drawn places of a part of each record, without unknown bases."""
+    starts = []
+    records = read_fasta(path)
+    for number, record in enumerate(records):
+        first, last = int(low * len(record)), int(high * len(record)) - LENGTH
+        if last < first:
+            continue
+        unknown = np.concatenate([[0], np.cumsum(record == 255)])
+        places = np.arange(first, last + 1)
+        clean = places[unknown[places + LENGTH] == unknown[places]]
+        starts.append(np.stack([np.full(len(clean), number), clean], 1))
+    choices = np.concatenate(starts) if starts else np.empty((0, 2), dtype=np.int64)
+    if len(choices) < count:
+        raise DataError(f"{path}: {len(choices)} places for a read of {LENGTH} bases; {count} are needed")
+    chosen = choices[np.sort(rng.choice(len(choices), size=count, replace=False))]
+    return np.stack([records[number][start : start + LENGTH] for number, start in chosen])
