@@ -19,6 +19,7 @@ page = st.navigation(
         st.Page(VIEWS / "features.py", title="Features", icon=":material/scatter_plot:", default=True),
         st.Page(VIEWS / "tuning.py", title="Tuning", icon=":material/tune:"),
         st.Page(VIEWS / "inspect.py", title="Inspect", icon=":material/frame_inspect:"),
+        st.Page(VIEWS / "corruptions.py", title="Corruptions", icon=":material/foggy:"),
         st.Page(VIEWS / "about.py", title="About", icon=":material/menu_book:"),
     ]
 )
