@@ -1,31 +1,41 @@
-"""Take it with you: the tuned detector as one file, the scores behind it, and the lines of Python that use it."""
+"""Take it with you: the tuned detector, a report, the scores behind it, and the lines of Python that use it."""
 
 from __future__ import annotations
 
-import csv
 import datetime
-import io
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import session
 from app.components.cockpit import Setting
-from app.components.scores_packing import columns_at, pack, scores_at
+from app.components.scores_packing import pack, scores_at
 from app.names import title_of
+from app.tuning_report import name_of, report_bytes
+from app.tuning_scores import score_columns
 from fssd_core.bundle import bundle_bytes, make_bundle, measure, steady_threshold
-from fssd_core.study import Comparison, Study, open_data
-from fssd_core.types import LayerScores
+from fssd_core.study import Comparison, Study
+from fssd_core.tables import table_bytes
+from fssd_core.types import LayerScores, Weights
 
 Sweep = Mapping[float, LayerScores]
 _ONE_AT_A_TIME = threading.Lock()  # the study's network is shared between sessions
 
 
-def export_panel(study: Study, setting: Setting, sweeps: Mapping[str, Sweep], plain: Mapping[str, Comparison]) -> None:
+def export_panel(
+    study: Study,
+    setting: Setting,
+    sweeps: Mapping[str, Sweep],
+    plain: Mapping[str, Comparison],
+    *,
+    also: Mapping[str, Weights],
+) -> None:
     """Draws the panel; files are made when their button is pressed.
 
     Args:
@@ -33,34 +43,39 @@ def export_panel(study: Study, setting: Setting, sweeps: Mapping[str, Sweep], pl
         setting: where the cockpit stands.
         sweeps: {data reference: {epsilon: (N, K) distances}} of ind and every ood set.
         plain: {ood reference: rows split for fitting and testing}.
+        also: further weights for the report's matrix of transferred weights.
     """
     if not any(setting.weights.alpha) or not np.isfinite(setting.threshold):
         st.info("With every alpha 0 there is no detector to export; move a slider first.")
         return
-    root = session.data_root()
-    left, right = st.columns(2, gap="large")
-    left.markdown(
+    root, store = session.data_root(), session.store()
+    detector, report, scores = st.columns(3, gap="large")
+    detector.markdown(
         "**The detector**: layers, F\\*, alpha, epsilon, gradient rule, threshold and how it was chosen, the network's "
         "hash, the measured numbers. Without the network's own weights; another network is refused."
     )
-    left.download_button(
-        "Download detector.fssd",
-        data=lambda: _bundle(study, setting, sweeps, plain),
-        file_name="detector.fssd",
-        mime="application/octet-stream",
-        icon=":material/download:",
-        type="primary",
-        on_click="ignore",
+    _button(
+        detector,
+        "detector.fssd",
+        "application/octet-stream",
+        lambda: _bundle(study, setting, sweeps, plain),
+        "download",
+        "primary",
     )
-    right.markdown("**The scores**: one row an image: data set, row, distance in each layer, score, verdict.")
-    right.download_button(
-        "Download scores.csv",
-        data=lambda: _csv(study, setting, sweeps, root),
-        file_name="scores.csv",
-        mime="text/csv",
-        icon=":material/table:",
-        on_click="ignore",
+    report.markdown(
+        "**A report** on one page, to print or to pass on: setting, labels used, results with intervals, curves, "
+        "layers, images at the threshold. One file that asks nothing of the network."
     )
+    _button(
+        report,
+        "report.html",
+        "text/html",
+        lambda: report_bytes(study, setting, sweeps, also=also, store=store, root=root),
+        "summarize",
+    )
+    scores.markdown("**The scores**: one row an image: data set, row, distance in each layer, score, verdict.")
+    for kind, mime in ((".csv", "text/csv"), (".parquet", "application/vnd.apache.parquet")):
+        _button(scores, f"scores{kind}", mime, partial(_table, kind, study, setting, sweeps, root), "table")
     st.code(
         f"""from fssd_core import load_detector
 from fssd_core.data import load_data
@@ -75,11 +90,23 @@ print(f"{{accepted.mean():.1%}} accepted as in-distribution")""",
     st.caption("Headless: `fssd apply --bundle detector.fssd --data DATA --out verdicts.csv`")
 
 
-def name_of(study: Study) -> str:
-    """'demo/lenet@900', or a weight file's name without the server's folders."""
-    if Path(study.model).exists():
-        return Path(study.model).name
-    return study.model if study.step is None else f"{study.model}@{study.step}"
+def _button(
+    place: DeltaGenerator, name: str, mime: str, make: Callable[[], bytes], icon: str, kind: str = "secondary"
+) -> None:
+    place.download_button(
+        f"Download {name}",
+        data=make,
+        file_name=name,
+        mime=mime,
+        icon=f":material/{icon}:",
+        type=kind,
+        on_click="ignore",
+        width="stretch",
+    )
+
+
+def _table(kind: str, study: Study, setting: Setting, sweeps: Mapping[str, Sweep], root: Path | None) -> bytes:
+    return table_bytes(kind, score_columns(study, setting, sweeps, root))
 
 
 def _scores(sweep: Sweep, setting: Setting, rows: npt.NDArray[np.int64] | slice) -> npt.NDArray[np.float64]:
@@ -108,15 +135,3 @@ def _bundle(study: Study, setting: Setting, sweeps: Mapping[str, Sweep], plain: 
             epsilon_labels="none" if setting.epsilon == 0 else "set by hand while looking at the ood sets",
         )
     return bundle_bytes(bundle)
-
-
-def _csv(study: Study, setting: Setting, sweeps: Mapping[str, Sweep], root: Path | None) -> bytes:
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(["data", "row", *(f"fssd_{layer}" for layer in setting.weights.layers), "score", "accepted"])
-    for ref, sweep in sweeps.items():
-        distances = columns_at(pack(ref, sweep), setting.epsilon)
-        scores = _scores(sweep, setting, slice(None))
-        for row, values, score in zip(open_data(study, ref, root=root).rows, distances, scores, strict=True):
-            table.writerow([title_of(ref), row, *values.tolist(), float(score), bool(score >= setting.threshold)])
-    return text.getvalue().encode()

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app import inspection, session, theme
+from app.charts import chart
 from app.figures.inspect import MOST, contributions, layer_positions, score_position
 from app.names import class_names, title_of
 from app.pictures import Picture, direction_pixels, gallery, to_pixels
@@ -17,8 +18,6 @@ from fssd_core.inspect_verdict import Inspection
 from fssd_core.inspect_words import deciding_words, percent, plain_words
 from fssd_core.study import Study, open_model
 from fssd_core.types import LayerScores
-
-BARE = {"displayModeBar": False}
 
 
 def show_verdict(
@@ -43,7 +42,7 @@ def show_verdict(
     picture.html(gallery([Picture((sample.pixels,), (f"Image: {sample.title}",), sample.title, words)], wide=120))
     weights = found.weights
     with figure:
-        st.plotly_chart(
+        chart(
             score_position(
                 found,
                 inspection.scores_of(scored[study.ind].held_out, weights),
@@ -55,8 +54,9 @@ def show_verdict(
                 mode=session.mode(),
             ),
             key="inspect-score",
-            config=BARE,
             alt=f"Densities of the scores. {plain_words(found)}",
+            name="the scores",
+            title=f"Score of {sample.title}",
         )
     st.caption(f":material/tune: {said}. Compared with {found.counted:,} held-out images of {title_of(study.ind)}.")
 
@@ -77,10 +77,11 @@ def show_layers(found: Inspection, ind: LayerScores) -> None:
     with left:
         st.subheader("Distance to F* in every layer")
         st.caption(f"Blue: ind images. Diamond: this image, its distance and P, the percentile among ind.{some}")
-        st.plotly_chart(
+        chart(
             layer_positions(found, ind, mode=session.mode()),
             key="inspect-layers",
-            config=BARE,
+            name="the distances",
+            title="Distance to F* in every layer",
             alt="; ".join(
                 f"{f.layer}: distance {f.distance:.3g}, {percent(f.below)} of ind nearer" for f in found.layers
             ),
@@ -88,8 +89,12 @@ def show_layers(found: Inspection, ind: LayerScores) -> None:
     with right:
         st.subheader("Which layers decide")
         st.caption(deciding_words(found))
-        st.plotly_chart(
-            contributions(found, mode=session.mode()), key="inspect-shares", config=BARE, alt=deciding_words(found)
+        chart(
+            contributions(found, mode=session.mode()),
+            key="inspect-shares",
+            alt=deciding_words(found),
+            name="the layers' shares",
+            title="Which layers decide",
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import session
+from app import lesson, presenter, session
 from app.names import described, title_of
 from fssd_core.data import list_data, load_data
 from fssd_core.errors import FssdError
@@ -41,6 +41,8 @@ def show() -> None:
         except FssdError as error:
             problem = error
         _own_files()
+        lesson.resume()
+        presenter.toggle()
         st.caption(f":material/memory: {session.device_line()}")
     if problem is not None:
         with session.guard():

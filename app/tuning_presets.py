@@ -1,9 +1,14 @@
-"""alpha to choose from, fitted on the distances at the current epsilon; only the logistic ones have seen ood labels."""
+"""alpha to choose from, fitted on the distances at the current epsilon; only the logistic ones have seen ood labels.
+
+The page starts from the one fitted against pseudo-ood, once that is there: of the rules without ood labels it has the
+best mean and the best worst case on the demo's sets and on others (docs/pseudo-ood.md).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,13 +19,21 @@ from app.names import title_of
 from fssd_core import ensemble
 from fssd_core.errors import InputError
 from fssd_core.study import Comparison, Study
-from fssd_core.types import LayerScores, Weights
+from fssd_core.types import IntArray, LayerScores, Weights
 
 MEMORY = "_tuning_presets"
+PSEUDO = "pseudo-ood"
 Sweeps = Mapping[str, Mapping[float, LayerScores]]
 
 
-def presets(study: Study, sweeps: Sweeps, plain: Mapping[str, Comparison], epsilon: float) -> dict[str, Weights]:
+def presets(
+    study: Study,
+    sweeps: Sweeps,
+    plain: Mapping[str, Comparison],
+    epsilon: float,
+    *,
+    pseudo: Mapping[float, LayerScores] | None = None,
+) -> dict[str, Weights]:
     """Presets by name; each is fitted once a study and epsilon, and kept in the session.
 
     Args:
@@ -28,18 +41,26 @@ def presets(study: Study, sweeps: Sweeps, plain: Mapping[str, Comparison], epsil
         sweeps: {data: {epsilon: scores}}; between those epsilons the distances are interpolated.
         plain: the splits: alpha is fitted on their `fit` rows.
         epsilon: that the distances are taken at.
+        pseudo: {epsilon: scores of the pseudo-ood}; its preset is offered where they reach from the first to the last
+            of the sweeps' epsilons.
     """
+    reaching = pseudo if pseudo and set(pseudo) >= set(sweeps[study.ind]) else None
     fitted = _memory(study, sweeps)
-    if epsilon not in fitted:
-        fitted[epsilon] = _fit(study, sweeps, plain, epsilon)
+    if epsilon not in fitted or (reaching and not any(w.rule == PSEUDO for w in fitted[epsilon].values())):
+        fitted[epsilon] = _fit(study, sweeps, plain, epsilon, reaching)
     return fitted[epsilon]
 
 
-def retired(study: Study, sweeps: Sweeps, epsilon: float, names: set[str | None]) -> dict[str, Weights]:
+def default(offered: Mapping[str, Weights]) -> Weights:
+    """The one to start from: fitted against pseudo-ood where that is offered, else uniform."""
+    return next((weights for weights in offered.values() if weights.rule == PSEUDO), offered["uniform"])
+
+
+def retired(offered: Mapping[str, Weights], names: set[str | None]) -> dict[str, Weights]:
     """Presets of other epsilons that alpha may still come from: those of these names."""
-    fitted = _memory(study, sweeps)
-    others = {name: w for e, offered in fitted.items() if e != epsilon for name, w in offered.items()}
-    return {name: w for name, w in others.items() if name in names and name not in fitted[epsilon]}
+    fitted: dict[float, dict[str, Weights]] = st.session_state.get(MEMORY, {}).get("fitted", {})
+    others = {name: w for made in fitted.values() for name, w in made.items()}
+    return {name: w for name, w in others.items() if name in names and name not in offered}
 
 
 def _memory(study: Study, sweeps: Sweeps) -> dict[float, dict[str, Weights]]:
@@ -51,32 +72,43 @@ def _memory(study: Study, sweeps: Sweeps) -> dict[float, dict[str, Weights]]:
     return fitted
 
 
-def _fit(study: Study, sweeps: Sweeps, plain: Mapping[str, Comparison], epsilon: float) -> dict[str, Weights]:
+def _fit(
+    study: Study,
+    sweeps: Sweeps,
+    plain: Mapping[str, Comparison],
+    epsilon: float,
+    pseudo: Mapping[float, LayerScores] | None,
+) -> dict[str, Weights]:
     at = f", ε {epsilon:.3g}" if epsilon else ""
-    first = next(iter(plain.values()))
-    ind = _distances(sweeps[study.ind], first.split.fit_ind, epsilon)
-    found = {"uniform": ensemble.uniform(ind.layers)}
-    try:
-        found[f"standardised{at}"] = _dated(ensemble.standardised(ind), epsilon)
-    except InputError as error:
-        st.warning(f"No standardised alpha: {error}")
+    ind = _distances(_taken(sweeps[study.ind], next(iter(plain.values())).split.fit_ind), epsilon)
+    rules: dict[str, Callable[[], Weights]] = {f"standardised{at}": lambda: ensemble.standardised(ind)}
+    if pseudo is not None:
+        made = _distances({knot: pseudo[knot] for knot in sweeps[study.ind]}, epsilon)
+        rules[f"{PSEUDO}{at}"] = lambda: ensemble.pseudo_ood(ind, made)
     for ref, comparison in plain.items():
-        name = f"logistic on {title_of(ref)}{at}"
-        ind = _distances(sweeps[study.ind], comparison.split.fit_ind, epsilon)
-        ood = _distances(sweeps[ref], comparison.split.fit_ood, epsilon)
+        ood = _distances(_taken(sweeps[ref], comparison.split.fit_ood), epsilon)
+        rules[f"logistic on {title_of(ref)}{at}"] = partial(
+            ensemble.logistic, ind, ood, seed=study.seed, labels=title_of(ref)
+        )
+    found = {"uniform": ensemble.uniform(ind.layers)}
+    failed: dict[str, list[str]] = {}
+    for name, rule in rules.items():
         try:
-            weights = ensemble.logistic(ind, ood, seed=study.seed, labels=title_of(ref))
-            found[name] = _dated(weights, epsilon)
+            found[name] = _dated(rule(), epsilon)
         except InputError as error:
-            st.warning(f"No {name}: {error}")
+            failed.setdefault(str(error), []).append(f"'{name}'")
+    for reason, names in failed.items():
+        st.warning(f"No preset {', '.join(names)}: {reason}", icon=":material/warning:")
     return found
 
 
-def _distances(sweep: Mapping[float, LayerScores], rows: np.ndarray[Any, Any], epsilon: float) -> LayerScores:
-    taken = {knot: scores.take(rows) for knot, scores in sweep.items()}
-    if epsilon in taken:
-        return taken[epsilon]
-    block = pack("fit", taken)
+def _taken(sweep: Mapping[float, LayerScores], rows: IntArray) -> dict[float, LayerScores]:
+    return {knot: scores.take(rows) for knot, scores in sweep.items()}
+
+
+def _distances(sweep: Mapping[float, LayerScores], epsilon: float) -> LayerScores:
+    """At that epsilon, without the images that have no finite score: the page has named them."""
+    block = pack("fit", sweep)
     return LayerScores(columns_at(block, epsilon).astype(np.float32), block.layers)
 
 

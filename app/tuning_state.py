@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from app import tuning_presets
 from app.components.cockpit import Setting, released
 from app.names import title_of
 from app.pins import pins
@@ -19,15 +20,18 @@ from fssd_core.types import Weights
 
 KEPT = "_setting"
 STARTED = "_tuning_started"
+ADDRESS = ("alpha", "epsilon", "choose", "prevalence", "threshold")
+"""The query parameters that say the setting."""
 NUMBERS = {"tpr": ("tpr",), "fpr": ("fpr",), "cost": ("miss", "alarm"), "alarms": ("alarms", "images")}
 """By rule: the numbers that follow it in the address, `choose=cost:10:1`."""
 
 
 def start(study: Study, presets: Mapping[str, Weights], *, key: str = "tuning-cockpit") -> dict[str, Any]:
-    """Arguments of the cockpit: as last let go, else as the address says, else uniform alpha at 95 % TPR.
+    """Arguments of the cockpit: as last let go, else as the address says, else the default preset at 95 % TPR.
 
     While the cockpit stands on the page for the same study, they stay what they were: the page itself knows better what
-    was let go than a value that is one run old.
+    was let go than a value that is one run old. Only where it began uniform for want of the default preset, and nobody
+    has touched it yet, does it begin again once that is there.
 
     Args:
         study: what is tuned.
@@ -35,16 +39,20 @@ def start(study: Study, presets: Mapping[str, Weights], *, key: str = "tuning-co
         key: of the cockpit, whose state is there only while it is on the page.
     """
     last = st.session_state.get(STARTED)
-    if last is not None and last["study"] == study and st.session_state.get(key):
+    default = tuning_presets.default(presets)
+    same = last is not None and last["study"] == study
+    provisional = same and last["provisional"] and released(key) is None
+    if same and st.session_state.get(key) and not (provisional and default.rule != "uniform"):
         return last["arguments"]
-    arguments = _fresh(study, presets)
-    st.session_state[STARTED] = {"study": study, "arguments": arguments}
+    arguments = _fresh(study, presets, anew=provisional)
+    wanting = default.rule == "uniform" and arguments["weights"] is default
+    st.session_state[STARTED] = {"study": study, "arguments": arguments, "provisional": wanting}
     return arguments
 
 
-def _fresh(study: Study, presets: Mapping[str, Weights]) -> dict[str, Any]:
+def _fresh(study: Study, presets: Mapping[str, Weights], *, anew: bool) -> dict[str, Any]:
     layers = study_layers(study)
-    kept: Setting | None = st.session_state.get(KEPT)
+    kept: Setting | None = None if anew else st.session_state.get(KEPT)
     if kept is not None and kept.weights.layers == layers:
         names = {title_of(ref) for ref in study.ood}
         return {
@@ -55,12 +63,14 @@ def _fresh(study: Study, presets: Mapping[str, Weights]) -> dict[str, Any]:
             "ood": kept.ood if kept.ood in names or kept.ood is None else "",
         }
     asked = st.query_params.get("alpha", "")
-    weights = presets["uniform"]
+    weights = tuning_presets.default(presets)
     if asked:
         try:
             weights = presets.get(asked) or ensemble.manual(layers, [float(a) for a in asked.split(",")])
         except (ValueError, InputError):
-            st.warning(f"The alpha {asked!r} in the address does not fit {len(layers)} layers; starting from uniform.")
+            st.warning(
+                f"The alpha {asked!r} in the address does not fit {len(layers)} layers; starting from {weights.rule}."
+            )
     return {
         "weights": weights,
         "epsilon": _number("epsilon", 0.0, -1, 1),
@@ -107,12 +117,12 @@ def _asked_choice() -> Choice:
         return Choice(prevalence=prevalence)
 
 
-def remember(setting: Setting) -> None:
-    """Keeps the setting over pages and in the address."""
+def remember(setting: Setting, presets: Mapping[str, Weights]) -> None:
+    """Keeps the setting over pages and in the address; what the page starts with anyway is not written there."""
     st.session_state[KEPT] = setting
     choice = setting.choice
     said = {
-        "alpha": "" if setting.weights.rule == "uniform" else ",".join(f"{a:.4g}" for a in setting.weights.alpha),
+        "alpha": _said_alpha(setting.weights, presets),
         "epsilon": f"{setting.epsilon:.4g}" if setting.epsilon else "",
         "choose": _said(choice),
         "prevalence": f"{choice.prevalence:.4g}" if choice.prevalence != Choice.prevalence else "",
@@ -123,6 +133,15 @@ def remember(setting: Setting) -> None:
             st.query_params[name] = value
         elif not value and name in st.query_params:
             del st.query_params[name]
+
+
+def _said_alpha(weights: Weights, presets: Mapping[str, Weights]) -> str:
+    """'uniform', '0.1,-0.9'; nothing where it is what the page starts with."""
+    alpha = weights.normalised().alpha
+    for name, preset in {"": tuning_presets.default(presets), "uniform": presets["uniform"]}.items():
+        if np.allclose(alpha, preset.normalised().alpha, rtol=0, atol=1e-9):
+            return name
+    return ",".join(f"{a:.4g}" for a in alpha)
 
 
 def _said(choice: Choice) -> str:

@@ -123,11 +123,11 @@ def build_models(source: Path = DEBIAN) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def build_store() -> None:
-    """Writes assets/store: the demo's precomputed results, as ordinary store entries."""
+def build_store(*, missing: bool = False) -> None:
+    """Writes assets/store: the demo's precomputed results, as ordinary store entries; or only what it lacks."""
     from fssd_core.demo import build_demo_store
 
-    build_demo_store(assets_root() / "store")
+    build_demo_store(assets_root() / "store", missing=missing)
 
 
 def build_corruptions() -> None:
@@ -205,17 +205,20 @@ def _save(name: str, **arrays: npt.NDArray[Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m fssd_core.assets build [--only data|models|store|corruptions] [--source FOLDER]`."""
+    """`python -m fssd_core.assets build [--only data|models|store|corruptions] [--missing] [--source FOLDER]`."""
     parser = argparse.ArgumentParser(prog="python -m fssd_core.assets", description="Rebuild the bundled assets.")
     parser.add_argument("command", choices=["build", "hashes"], help="build: make the assets; hashes: list them anew")
     parser.add_argument("--only", choices=PARTS, help="one part; all if left out")
+    parser.add_argument("--missing", action="store_true", help="of the store, only add what is not there yet")
     parser.add_argument("--source", type=Path, default=DEBIAN, help="folder of FashionMNIST's *-ubyte.gz (%(default)s)")
     options = parser.parse_args(arguments)
     parts = [options.only] if options.only else PARTS
     try:
         for part in parts if options.command == "build" else []:
-            if part in ("store", "corruptions"):
-                (build_store if part == "store" else build_corruptions)()
+            if part == "store":
+                build_store(missing=options.missing)
+            elif part == "corruptions":
+                build_corruptions()
             else:
                 (build_data if part == "data" else build_models)(options.source)
         write_hashes()

@@ -1,4 +1,4 @@
-"""`fssd`: what the dashboard computes, as tables and JSON; `export` and `apply` are in `cli_bundle`."""
+"""`fssd`: what the dashboard computes, as tables and JSON; the other `cli_*` modules hold more commands."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ from typing import Any
 import numpy as np
 
 from fssd_core import __version__, ensemble
+from fssd_core.cli_bench import add_bench_command
 from fssd_core.cli_bundle import add_bundle_commands
 from fssd_core.cli_common import Scored, add_study_arguments, check_out, score_study, write_table
 from fssd_core.cli_corruptions import add_corruptions_command
+from fssd_core.cli_dynamics import add_dynamics_command
+from fssd_core.cli_report import add_report_command
+from fssd_core.cli_train import add_train_commands
 from fssd_core.errors import CancelledError, FssdError, StoreWarning
 from fssd_core.metrics import auroc, metrics
 from fssd_core.runtime import is_out_of_memory
@@ -62,8 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--out", type=Path, metavar="FILE", help="write a row an image: .csv, .parquet or .npz")
     score.set_defaults(run=_score)
     add_bundle_commands(commands)
+    add_dynamics_command(commands)
+    add_train_commands(commands)
+    add_report_command(commands)
+    add_bench_command(commands)
     add_corruptions_command(commands)
-    listing = commands.add_parser("list", help="list models, architectures, data sets or detectors")
+    listing = commands.add_parser("list", help="list models, architectures, data sets, detectors, losses or benchmarks")
     listing.add_argument("what", nargs="?", choices=["all", *_TABLES], default="all")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     listing.set_defaults(run=_list)
@@ -173,7 +181,26 @@ def _detectors() -> list[dict[str, Any]]:
     return [{"name": name, **_plain(entry)} for name, entry in DETECTORS.items()]
 
 
-_TABLES = {"models": _models, "archs": _archs, "data": _data, "detectors": _detectors}
+def _losses() -> list[dict[str, Any]]:
+    from fssd_core.losses import LOSSES
+
+    return [{"name": name, **_plain(entry)} for name, entry in LOSSES.items()]
+
+
+def _benchmarks() -> list[dict[str, Any]]:
+    from fssd_core.benchmarks import BENCHMARKS
+
+    return [_plain(row) for row in BENCHMARKS.values()]
+
+
+_TABLES = {
+    "models": _models,
+    "archs": _archs,
+    "data": _data,
+    "detectors": _detectors,
+    "losses": _losses,
+    "benchmarks": _benchmarks,
+}
 
 
 _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -183,6 +210,8 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
         f"{d['kind']:<9}{d['count']:>7,} x {'x'.join(str(n) for n in d['shape']):<8} {d['title']}; {d['licence']}"
     ),
     "detectors": lambda d: f"{d['title']}; {d['cost']}",
+    "losses": lambda o: f"{o['title']}; {'uses labels' if o['supervised'] else 'uses no labels'}",
+    "benchmarks": lambda b: f"{b['title']}; {b['network']}; " + (f"needs {b['get']}" if b["get"] else "bundled"),
 }
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from fssd_core.cli_common import (
     add_study_arguments,
     check_out,
     check_reference,
+    now,
     progress_of,
     score_study,
     tell_notes,
@@ -63,7 +62,7 @@ def _export(arguments: argparse.Namespace) -> None:
         epsilon=scored.study.epsilon,
         threshold=threshold,
         chosen=chosen,
-        date=_now(),
+        date=now(),
         metrics=[measured],
     )
     save_bundle(arguments.out, bundle)
@@ -175,10 +174,3 @@ def _tell_batch(size: int) -> None:
         "it; the same data in the same order give the same verdicts, one image alone does not. 'sign' has no such bond",
         file=sys.stderr,
     )
-
-
-def _now() -> str:
-    """The time in UTC, to the second; $SOURCE_DATE_EPOCH (reproducible-builds.org) if set."""
-    fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
-    now = datetime.fromtimestamp(int(fixed), UTC) if fixed.isdigit() else datetime.now(UTC)
-    return now.isoformat(timespec="seconds")

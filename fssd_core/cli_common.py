@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from fssd_core.atomic import write_bytes
 from fssd_core.data import ImageSet, load_data
@@ -20,12 +16,12 @@ from fssd_core.errors import InputError
 from fssd_core.runtime import Progress
 from fssd_core.store import Store
 from fssd_core.study import Comparison, Study, compare, layer_scores, open_data, weights_by_rule
+from fssd_core.study_pseudo import pseudo_scores
+from fssd_core.tables import KINDS, Column, table_bytes
 from fssd_core.types import LayerScores, Weights
 
 MAX_SEED = 2**63 - 1
-OUT_KINDS = (".csv", ".parquet", ".npz")
 DATA_HELP = "registered name (fmnist:test, mnist, ...), an .npz with `images`, or a folder of images"
-Column = Sequence[Any] | npt.NDArray[Any]
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +38,8 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--alpha",
         default="uniform",
-        help="uniform (default), standardised, logistic (uses ood labels), or one number a layer: --alpha=-0.1,0.9",
+        help="uniform (default), standardised, pseudo-ood (fitted without ood labels), logistic (uses ood labels), "
+        "or one number a layer: --alpha=-0.1,0.9",
     )
     add("--fit", type=int, default=500, help="ind and ood images each that alpha may be fitted on (500)")
     add("--limit", type=int, metavar="N", help="draw at most N images of each set; default: all")
@@ -78,15 +75,39 @@ class Scored:
 
 def score_study(arguments: argparse.Namespace) -> Scored:
     """Scores both sets of `add_study_arguments` and finds alpha; notes on the data go to stderr."""
-    for flag in ("model", "ind", "ood"):
+    check_reference("ood", arguments.ood)
+    study = study_of(arguments, (arguments.ood,))
+    store, root = Store(), arguments.data_root
+    sets = open_sets(study, arguments)
+    progress = progress_of(arguments)
+    tables = {ref: layer_scores(study, ref, store=store, root=root, progress=progress)[study.epsilon] for ref in sets}
+    comparison = compare(study, arguments.ood, tables[study.ind], tables[arguments.ood], fit=arguments.fit)
+    weights = weights_by_rule(
+        arguments.alpha,
+        comparison,
+        seed=study.seed,
+        pseudo=lambda: pseudo_scores(study, fit=arguments.fit, store=store, root=root, progress=progress)[
+            study.epsilon
+        ],
+    )
+    return Scored(study, sets, tables, comparison, weights)
+
+
+def study_of(arguments: argparse.Namespace, ood: tuple[str, ...]) -> Study:
+    """The study that the flags of `add_study_arguments` describe.
+
+    Raises:
+        InputError: an empty reference, a seed that is none, or a study that cannot be.
+    """
+    for flag in ("model", "ind"):
         check_reference(flag, getattr(arguments, flag))
     if not 0 <= arguments.seed <= MAX_SEED:
         raise InputError(f"--seed {arguments.seed} was given; it is 0 to {MAX_SEED}")
-    study = Study(
+    return Study(
         model=arguments.model,
         arch=arguments.arch,
         ind=arguments.ind,
-        ood=(arguments.ood,),
+        ood=ood,
         layers=tuple(arguments.layers.split(",")) if arguments.layers else None,
         samples=arguments.limit,
         epsilon=arguments.epsilon,
@@ -94,17 +115,25 @@ def score_study(arguments: argparse.Namespace) -> Scored:
         noise_samples=arguments.noise_samples,
         seed=arguments.seed,
     )
-    store, root = Store(), arguments.data_root
+
+
+def open_sets(study: Study, arguments: argparse.Namespace) -> dict[str, ImageSet]:
+    """Images by reference, ind first, downloaded before where that was asked for; notes on them go to stderr."""
+    refs = (study.ind, *study.ood)
     if arguments.download:
-        for ref in (study.ind, arguments.ood):
-            load_data(ref, root=root, download=True)
-    sets = {ref: open_data(study, ref, root=root) for ref in (study.ind, arguments.ood)}
+        for ref in refs:
+            load_data(ref, root=arguments.data_root, download=True)
+    sets = {ref: open_data(study, ref, root=arguments.data_root) for ref in refs}
     for images in sets.values():
         tell_notes(images)
-    progress = progress_of(arguments)
-    tables = {ref: layer_scores(study, ref, store=store, root=root, progress=progress)[study.epsilon] for ref in sets}
-    comparison = compare(study, arguments.ood, tables[study.ind], tables[arguments.ood], fit=arguments.fit)
-    return Scored(study, sets, tables, comparison, weights_by_rule(arguments.alpha, comparison, seed=study.seed))
+    return sets
+
+
+def now() -> str:
+    """The time in UTC, to the second; $SOURCE_DATE_EPOCH (reproducible-builds.org) if set."""
+    fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = datetime.fromtimestamp(int(fixed), UTC) if fixed.isdigit() else datetime.now(UTC)
+    return moment.isoformat(timespec="seconds")
 
 
 def check_reference(flag: str, value: str) -> None:
@@ -128,7 +157,7 @@ def progress_of(arguments: argparse.Namespace) -> Progress:
     return _bar if sys.stderr.isatty() and not arguments.json else _quiet
 
 
-def check_out(path: Path, kinds: Sequence[str] = OUT_KINDS) -> None:
+def check_out(path: Path, kinds: Sequence[str] = KINDS) -> None:
     """Refuses, before anything is computed, a file that could not be written.
 
     Raises:
@@ -149,29 +178,7 @@ def write_table(path: Path, columns: Mapping[str, Column]) -> None:
         InputError: .parquet without pyarrow.
         OSError: the file cannot be written; what was there before is kept.
     """
-    lists = {name: np.asarray(column).tolist() for name, column in columns.items()}
-    if path.suffix == ".csv":
-        text = io.StringIO(newline="")
-        writer = csv.writer(text)
-        writer.writerow(lists)
-        writer.writerows(zip(*lists.values(), strict=True))
-        write_bytes(path, text.getvalue().encode())
-        return
-    binary = io.BytesIO()
-    if path.suffix == ".npz":
-        np.savez_compressed(binary, **{k: np.asarray(v) for k, v in lists.items()})  # type: ignore[arg-type]
-    else:
-        _write_parquet(binary, lists)
-    write_bytes(path, binary.getvalue())
-
-
-def _write_parquet(file: io.BytesIO, columns: dict[str, list[Any]]) -> None:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise InputError("writing .parquet needs pyarrow: pip install pyarrow, or take .csv or .npz") from None
-    parquet.write_table(pyarrow.table(columns), file)
+    write_bytes(path, table_bytes(path.suffix, columns))
 
 
 def _quiet(done: int, total: int, what: str) -> None:

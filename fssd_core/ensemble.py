@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegressionCV
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import StratifiedKFold
 
 from fssd_core.errors import InputError
 from fssd_core.types import LayerScores, Weights
 
-RULES = ("uniform", "standardised", "logistic", "manual")
+RULES = ("uniform", "standardised", "pseudo-ood", "logistic", "manual")
+PSEUDO_LABELS = "none (pseudo-ood made from ind images)"
 FOLDS = 5
 SMALLEST = 4  # images a side, so that two can be fitted on and two tested on
 
@@ -102,17 +103,7 @@ def logistic(ind: LayerScores, ood: LayerScores, *, seed: int, labels: str) -> W
         InputError: sides of different layers, fewer than 2 images on a side, scores that are not finite, or no layer
             with a spread.
     """
-    if ind.layers != ood.layers:
-        raise InputError(f"ind has layers {', '.join(ind.layers)}, ood has {', '.join(ood.layers)}; they must be equal")
-    if min(len(ind), len(ood)) < 2:
-        raise InputError(
-            f"{len(ind)} ind and {len(ood)} ood images were given to fit alpha on; "
-            "a logistic fit needs at least 2 of each (500 are usual)"
-        )
-    values = np.concatenate([_finite(ind, "ind"), _finite(ood, "ood")])
-    truth = np.repeat([1, 0], [len(ind), len(ood)])
-    scale = _inverse_std(values)
-    columns = (values - values.mean(axis=0)) * scale
+    columns, truth, scale = _against(ind, ood, "ood")
     model = _regression(min(FOLDS, len(ind), len(ood)), seed)
     with warnings.catch_warnings():
         # the loss is convex, so a fit stopped early is only a little less exact: not worth a line on the user's screen
@@ -122,6 +113,25 @@ def logistic(ind: LayerScores, ood: LayerScores, *, seed: int, labels: str) -> W
     return Weights(tuple(model.coef_.ravel() * scale), ind.layers, "logistic", told)
 
 
+def pseudo_ood(ind: LayerScores, pseudo: LayerScores) -> Weights:
+    """alpha from a logistic regression of ind against pseudo-ood made from ind images: no ood label.
+
+    The strength is fixed (C = 1 on standardised columns, l2, balanced classes): with hundreds of images and a handful
+    of columns it hardly matters, while one chosen by cross-validation jumped between draws (docs/pseudo-ood.md).
+
+    Args:
+        ind: (n, K) scores of ind images kept apart from the test.
+        pseudo: (m, K) scores of the pseudo-ood made from these images.
+
+    Raises:
+        InputError: as `logistic`.
+    """
+    columns, truth, scale = _against(ind, pseudo, "pseudo-ood")
+    model = LogisticRegression(class_weight="balanced", solver="newton-cholesky", tol=1e-8, max_iter=1000)
+    model.fit(columns, truth)
+    return Weights(tuple(model.coef_.ravel() * scale), ind.layers, "pseudo-ood", PSEUDO_LABELS)
+
+
 def manual(layers: Sequence[str], alpha: Sequence[float]) -> Weights:
     """alpha as given, one signed number a layer; no labels as far as this program knows.
 
@@ -129,6 +139,15 @@ def manual(layers: Sequence[str], alpha: Sequence[float]) -> Weights:
         InputError: another number of values than of layers, or a value that is not finite.
     """
     return Weights(tuple(alpha), tuple(layers), "manual", "none")
+
+
+def fit_rows(count: int, *, fit: int = 500, seed: int) -> npt.NDArray[np.int64]:
+    """(n,) rows of ind that alpha may be fitted on: those of `split`, whatever ind is compared with.
+
+    Raises:
+        InputError: as `split`.
+    """
+    return split(count, max(count, SMALLEST), fit=fit, seed=seed).fit_ind
 
 
 def split(count_ind: int, count_ood: int, *, fit: int = 500, seed: int) -> Split:
@@ -159,6 +178,24 @@ def split(count_ind: int, count_ood: int, *, fit: int = 500, seed: int) -> Split
         parts.append((np.sort(order[:cut]), np.sort(order[cut:])))
     (fit_ind, test_ind), (fit_ood, test_ood) = parts
     return Split(fit_ind, fit_ood, test_ind, test_ood)
+
+
+def _against(
+    ind: LayerScores, other: LayerScores, name: str
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """(standardised columns (n + m, K), 1 for ind and 0 for the others, (K,) factor that standardised them)."""
+    if ind.layers != other.layers:
+        raise InputError(
+            f"ind has layers {', '.join(ind.layers)}, {name} has {', '.join(other.layers)}; they must be equal"
+        )
+    if min(len(ind), len(other)) < 2:
+        raise InputError(
+            f"{len(ind)} ind and {len(other)} {name} images were given to fit alpha on; "
+            "a logistic fit needs at least 2 of each (500 are usual)"
+        )
+    values = np.concatenate([_finite(ind, "ind"), _finite(other, name)])
+    scale = _inverse_std(values)
+    return (values - values.mean(axis=0)) * scale, np.repeat([1, 0], [len(ind), len(other)]), scale
 
 
 def _inverse_std(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -88,14 +88,24 @@ class FeatureExtractor:
         Returns:
             {layer: (N, D_k)} in forward order.
         """
+        maps = self._run(images, tuple(layers or self.layers), whole=False)[0]
+        return {name: value.flatten(1) for name, value in maps.items()}
+
+    def maps(self, images: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """As `taps`, in the layers' own shapes: {layer: (N, ...)}, (N, C_k, H_k, W_k) of a convolution."""
         return self._run(images, tuple(layers or self.layers), whole=False)[0]
 
     def taps_and_logits(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """As `taps`, with the network's own output (N, C) of the same forward pass."""
-        taps, logits = self._run(images, self.layers, whole=True)
+        maps, logits = self.maps_and_logits(images)
+        return {name: value.flatten(1) for name, value in maps.items()}, logits
+
+    def maps_and_logits(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """As `maps`, with the network's own output (N, C) of the same forward pass."""
+        maps, logits = self._run(images, self.layers, whole=True)
         if not isinstance(logits, Tensor):
             raise ModelError(f"the model returns {type(logits).__name__}, not one tensor of logits")
-        return taps, logits
+        return maps, logits
 
     def features(
         self, images: Tensor, *, batch_size: int | None = None, progress: Progress = silent
@@ -189,7 +199,7 @@ class FeatureExtractor:
         if not self._copy_taps and any(seen[name]._version != versions[name] for name in layers):
             self._copy_taps = True  # an in-place layer overwrote a tapped output: read it again, copied in time
             return self._run(images, layers, whole=whole)
-        return {name: value.flatten(1) for name, value in seen.items()}, output
+        return seen, output
 
     @contextmanager
     def _as_evaluated(self) -> Iterator[None]:

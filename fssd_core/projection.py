@@ -29,9 +29,10 @@ from fssd_core.projection_centred import (
     spokes_round,
     unit_directions,
 )
-from fssd_core.projection_embed import Offsets, principal, umap_layout
+from fssd_core.projection_embed import Offsets, principal, unit_of
 from fssd_core.projection_faithful import ind_mask, measure, plain_words, trust_rows
-from fssd_core.runtime import Progress, silent
+from fssd_core.projection_umap import umap_layout
+from fssd_core.runtime import Progress, part, silent
 from fssd_core.types import FloatArray, IntArray, PointGroup, Projection
 
 __all__ = ["SCALES", "VIEWS", "group_circles", "ind_median", "plain_words", "project", "pseudo_classes", "radius"]
@@ -123,12 +124,12 @@ def project(
         progress(done, total, f"percent of the projection ({what})")
 
     percent(0, 100, "distances")
-    offsets = Offsets(points, origin, scale=_unit(points, origin))
+    offsets = Offsets(points, origin, scale=unit_of(points, origin))
     distance = offsets.distances * offsets.scale
     if distance.max() > np.finfo(np.float32).max:
         raise InputError(f"distances to F* in {layer} exceed float32; divide the features and F* by a constant")
     scene = _Scene(offsets, distance, ind_mask(groups), classes, layer, seed, n_neighbors, min_dist, spoke_order)
-    xy, centre, notes = draw(scene, _part(percent, 5, 85))
+    xy, centre, notes = draw(scene, part(percent, 5, 85))
     percent(85, 100, "faithfulness")
     drawn = np.linalg.norm(xy.astype(np.float64) - centre, axis=1)
     faithful = measure(drawn, xy, offsets, distance, groups, seed=seed)
@@ -152,13 +153,13 @@ def _umap(scene: _Scene, progress: Progress) -> _Drawn:
     offsets, neighbors, dist = scene.offsets, scene.n_neighbors or 15, _or(scene.min_dist, 0.1)
     notes: dict[str, Any] = {"n_neighbors": neighbors, "min_dist": dist}
     if offsets.width > REDUCED:
-        points, share = principal(offsets, REDUCED, seed=scene.seed, progress=_part(progress, 0, 25))
+        points, share = principal(offsets, REDUCED, seed=scene.seed, progress=part(progress, 0, 25))
         notes |= {"reduced_to": REDUCED, "kept": float(share.sum())}
     else:
         points = offsets.rows(slice(None)).numpy()
     points = np.concatenate([points, np.zeros((1, points.shape[1]), np.float32)])  # the offset of F* from F*
-    part = _part(progress, 25, 100)
-    xy = umap_layout(points, metric="euclidean", n_neighbors=neighbors, min_dist=dist, seed=scene.seed, progress=part)
+    rest = part(progress, 25, 100)
+    xy = umap_layout(points, metric="euclidean", n_neighbors=neighbors, min_dist=dist, seed=scene.seed, progress=rest)
     return xy[:-1], xy[-1], notes
 
 
@@ -196,13 +197,13 @@ def _spokes(scene: _Scene, progress: Progress) -> _Drawn:
 def _directions(scene: _Scene, progress: Progress) -> _Drawn:
     """Singularity-centred, angle from a UMAP of the unit directions (metric cosine) about its median."""
     radius, neighbors, dist = scene.radius(), scene.n_neighbors or 30, _or(scene.min_dist, 0.3)
-    unit = unit_directions(scene.offsets, seed=scene.seed, progress=_part(progress, 0, 25))
+    unit = unit_directions(scene.offsets, seed=scene.seed, progress=part(progress, 0, 25))
     away = np.flatnonzero(unit.any(axis=1))  # a point at F* has no direction; its radius is 0
     if len(away) < 3:
         raise InputError(f"only {len(away)} points of {scene.layer} lie away from F*; 'centred-umap' needs at least 3")
-    part = _part(progress, 25, 100)
+    rest = part(progress, 25, 100)
     plane = umap_layout(
-        unit[away], metric="cosine", n_neighbors=neighbors, min_dist=dist, seed=scene.seed, progress=part
+        unit[away], metric="cosine", n_neighbors=neighbors, min_dist=dist, seed=scene.seed, progress=rest
     )
     about = plane - np.median(plane, axis=0)
     angle = np.zeros(len(unit))
@@ -217,21 +218,6 @@ VIEWS: Mapping[str, Callable[[_Scene, Progress], _Drawn]] = {
     "umap": _umap,
     "pca": _pca,
 }
-
-
-def _part(progress: Progress, low: int, high: int) -> Progress:
-    """A Progress whose whole is the share low..high of 100 of the given one."""
-
-    def told(done: int, total: int, what: str) -> None:
-        progress(round(low + (high - low) * done / total), 100, what)
-
-    return told
-
-
-def _unit(features: npt.NDArray[np.float32], fss: npt.NDArray[np.float32]) -> float:
-    """A power of two near the largest value, so that dividing by it is exact and squares stay within float32."""
-    largest = max(abs(float(v)) for v in (features.min(), features.max(), fss.min(), fss.max()))
-    return float(2.0 ** np.ceil(np.log2(largest)))
 
 
 def _or(value: float | None, default: float) -> float:

@@ -1,9 +1,7 @@
-"""What the projections stand on: offsets from F*, principal directions, exact neighbours, one UMAP layout."""
+"""What the projections stand on: offsets from F*, principal directions, exact neighbours."""
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,18 +12,49 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fssd_core.errors import InputError
 from fssd_core.runtime import Progress, generator, silent
 
 EXACT = 1024  # up to this many features (or points) the principal directions come from an exact eigendecomposition
-EPOCHS = 200  # of UMAP: 500 draw the distances to F* no better and take 2.4 times as long
 DIRECT = "donot_use_mm_for_euclid_dist"  # cdist without the cancellation of |a|^2 + |b|^2 - 2 ab
 _PIECE = 2**23  # values worked on at once (32 MiB)
 _KEPT = 2**27  # most offsets held in memory (512 MiB)
 
 
+class Stack:
+    """(M, D) offsets from F*, told piece by piece, and what can be computed without having them all at once."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def width(self) -> int:
+        """D."""
+        raise NotImplementedError
+
+    def pieces(self) -> Iterator[tuple[slice, Tensor]]:
+        """(rows, (n, D) offsets) over all points in order."""
+        raise NotImplementedError
+
+    def times(self, basis: Tensor) -> Tensor:
+        """(M, D) @ (D, k) -> (M, k) in the basis' precision."""
+        return torch.cat([piece.to(basis.dtype) @ basis for _, piece in self.pieces()])
+
+    def transposed_times(self, left: Tensor) -> Tensor:
+        """(M, D)^T @ (M, k) -> (D, k) in left's precision."""
+        out = torch.zeros(self.width, left.shape[1], dtype=left.dtype)
+        for rows, piece in self.pieces():
+            out += piece.to(left.dtype).T @ left[rows]
+        return out
+
+    @cached_property
+    def distances(self) -> npt.NDArray[np.float64]:
+        """(M,) norms of the offsets, summed in float64."""
+        norms = [torch.linalg.vector_norm(piece, dim=1, dtype=torch.float64) for _, piece in self.pieces()]
+        return np.asarray(torch.cat(norms).numpy(), dtype=np.float64)
+
+
 @dataclass(frozen=True, eq=False)
-class Offsets:
+class Offsets(Stack):
     """(F - F*) / scale; beyond 512 MiB computed anew piece by piece, so that very wide features are not copied.
 
     Attributes:
@@ -63,26 +92,15 @@ class Offsets:
         """(M, D) all offsets, None where they are too many to keep."""
         return self.rows(slice(None)) if self.features.size <= _KEPT else None
 
-    def times(self, basis: Tensor) -> Tensor:
-        """(M, D) @ (D, k) -> (M, k) in the basis' precision."""
-        return torch.cat([piece.to(basis.dtype) @ basis for _, piece in self.pieces()])
 
-    def transposed_times(self, left: Tensor) -> Tensor:
-        """(M, D)^T @ (M, k) -> (D, k) in left's precision."""
-        out = torch.zeros(self.width, left.shape[1], dtype=left.dtype)
-        for rows, piece in self.pieces():
-            out += piece.to(left.dtype).T @ left[rows]
-        return out
-
-    @cached_property
-    def distances(self) -> npt.NDArray[np.float64]:
-        """(M,) norms of the offsets, summed in float64."""
-        norms = [torch.linalg.vector_norm(piece, dim=1, dtype=torch.float64) for _, piece in self.pieces()]
-        return np.asarray(torch.cat(norms).numpy(), dtype=np.float64)
+def unit_of(features: npt.NDArray[np.float32], fss: npt.NDArray[np.float32]) -> float:
+    """A power of two near the largest value, so that dividing by it is exact and squares stay within float32."""
+    largest = max(abs(float(v)) for v in (features.min(), features.max(), fss.min(), fss.max()))
+    return float(2.0 ** np.ceil(np.log2(largest)))
 
 
 def principal(
-    offsets: Offsets, count: int, *, seed: int, progress: Progress = silent
+    offsets: Stack, count: int, *, seed: int, progress: Progress = silent
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """Coordinates along the principal directions of the second moment about F*, sum_i (F_i - F*)(F_i - F*)^T.
 
@@ -110,7 +128,7 @@ def principal(
     return coordinates.float().numpy(), share
 
 
-def _exact(offsets: Offsets, count: int) -> Tensor:
+def _exact(offsets: Stack, count: int) -> Tensor:
     """(M, min(k, M, D)) float64 coordinates from the D x D moment or, for wide features, the M x M Gram matrix."""
     if offsets.width <= EXACT:
         moment = torch.zeros(offsets.width, offsets.width, dtype=torch.float64)
@@ -124,7 +142,7 @@ def _exact(offsets: Offsets, count: int) -> Tensor:
     return coordinates.flip(1)[:, :count]
 
 
-def _iterated(offsets: Offsets, count: int, seed: int, progress: Progress, rounds: int = 4) -> Tensor:
+def _iterated(offsets: Stack, count: int, seed: int, progress: Progress, rounds: int = 4) -> Tensor:
     """(M, k) float32 coordinates by randomised subspace iteration."""
     columns = min(max(count + 10, 60), offsets.width, len(offsets))
     basis = torch.randn(offsets.width, columns, generator=generator(seed))
@@ -152,108 +170,3 @@ def nearest(points: Tensor, count: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
         for start in range(0, len(points), 1000)
     ]
     return torch.cat([f.indices for f in found]).numpy(), torch.cat([f.values for f in found]).numpy()
-
-
-def umap_layout(
-    points: npt.NDArray[np.float32],
-    *,
-    metric: str,
-    n_neighbors: int,
-    min_dist: float,
-    seed: int,
-    progress: Progress = silent,
-) -> npt.NDArray[np.float32]:
-    """(M, 2) UMAP of the points (McInnes et al. 2018), reproducible by seed on one machine.
-
-    Exact neighbours are handed in, so pynndescent is not compiled. The start is a plane of principal directions: over
-    4 seeds and 4 layers it kept the distances to F* as well as or better than the spectral start (rho .90 against .86
-    at the logits, .80 against .32 in an untrained fc1).
-
-    Args:
-        points: (M, k), M at least 4; rows of length 1 if the metric is 'cosine'.
-        metric: 'euclidean' or 'cosine'.
-        n_neighbors: cut to M - 1. More: coarser, more global picture.
-        min_dist: how tightly points may be packed.
-        seed: of the start's jitter and of the negative samples.
-        progress: told before the fit and after each epoch; may raise CancelledError.
-
-    Raises:
-        InputError: umap-learn is not installed.
-    """
-    progress(0, EPOCHS, "loading umap")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ImportWarning)  # tensorflow is missing: its ParametricUMAP is not used
-            import umap
-        from numba import get_num_threads, set_num_threads
-    except ImportError as error:
-        raise InputError(
-            "a UMAP view was asked for but umap-learn is not installed; "
-            "pip install umap-learn, or choose 'pca' or 'centred-spokes'"
-        ) from error
-    progress(0, EPOCHS, "neighbours")
-    neighbors = min(n_neighbors, len(points) - 1)
-    index, distance = nearest(torch.from_numpy(points), neighbors)
-    if metric == "cosine":
-        distance = np.square(distance) * np.float32(0.5)  # of unit vectors: |u - v|^2 / 2 = 1 - cos
-    progress(0, EPOCHS, "compiling umap")
-    fit = umap.UMAP(
-        n_neighbors=neighbors,
-        min_dist=min_dist,
-        metric=metric,
-        n_epochs=EPOCHS,
-        init=_start(points, seed),
-        random_state=seed,
-        n_jobs=1,
-        disconnection_distance=np.inf,  # else umap leaves out a point (as NaN) whose neighbours all lie opposite
-        precomputed_knn=(index, distance),
-        tqdm_kwds=_epoch_hook(progress),
-    )
-    threads = get_num_threads()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r".*precomputed_knn\[2\].*")  # only needed to transform new data
-            return np.asarray(fit.fit_transform(points), dtype=np.float32)
-    finally:
-        set_num_threads(threads)  # a cancelled fit would leave one
-
-
-def _start(points: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float32]:
-    """(M, 2) principal plane of the points, largest size 10, with a jitter that keeps equal points apart."""
-    plane, _ = principal(Offsets(points, points.mean(0)), 2, seed=seed)
-    jitter = torch.randn(plane.shape, generator=generator(seed)).numpy()
-    largest = float(np.abs(plane).max()) or 1.0
-    scaled = 10 * plane / largest + 1e-3 * jitter
-    return np.asarray(scaled, dtype=np.float32)
-
-
-class _EpochWriter(io.TextIOBase):
-    """The 'file' that umap's tqdm bar writes its epoch number to: the only place where a fit lets others speak."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.stopped = False
-
-    def write(self, text: str) -> int:
-        number = text.strip()
-        if number.isdigit() and not self.stopped:
-            self.stopped = True  # stays so if progress raises: tqdm writes once more while it closes
-            self.progress(int(number), EPOCHS, "umap epochs")
-            self.stopped = False
-        return len(text)
-
-
-def _epoch_hook(progress: Progress) -> dict[str, Any]:
-    """tqdm's settings that report every epoch to progress (in a notebook tqdm draws widgets: no bar, no reports)."""
-    from umap.layouts import tqdm
-
-    if any(parent.__module__ == "tqdm.notebook" for parent in tqdm.__mro__):
-        return {"disable": True}
-    return {
-        "disable": False,
-        "file": _EpochWriter(progress),
-        "bar_format": "{n}",
-        "mininterval": 0,
-        "miniters": 1,
-        "leave": False,
-    }

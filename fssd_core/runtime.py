@@ -25,6 +25,15 @@ def silent(done: int, total: int, what: str) -> None:
     """A Progress that says nothing."""
 
 
+def part(progress: Progress, low: int, high: int) -> Progress:
+    """A Progress whose whole is the share low..high of 100 of the given one."""
+
+    def told(done: int, total: int, what: str) -> None:
+        progress(round(low + (high - low) * done / max(total, 1)), 100, what)
+
+    return told
+
+
 def pick_device(name: str | None = None) -> torch.device:
     """The named device, else CUDA, else MPS, else the CPU.
 

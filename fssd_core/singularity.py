@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -127,12 +128,21 @@ def fssd_sweep(
             out[epsilon][rows] = values.cpu().numpy()
     for epsilon, table in out.items():
         if not np.isfinite(table).all():
-            bad = int((~np.isfinite(table).all(axis=1)).sum())
-            raise ModelError(
-                f"{bad} of {len(table)} images have distances that are not finite at epsilon {epsilon:g}; "
-                "check the weights and the images for NaN"
-            )
+            raise ModelError(_not_finite(table, layers, epsilon))
     return {epsilon: LayerScores(table, layers) for epsilon, table in out.items()}
+
+
+def _not_finite(table: npt.NDArray[np.float32], layers: Sequence[str], epsilon: float) -> str:
+    """How many images have no finite distance, which ones, and in which layers."""
+    wrong = ~np.isfinite(table)
+    rows = np.flatnonzero(wrong.any(axis=1))
+    shown = ", ".join(str(row) for row in rows[:5]) + (" ..." if len(rows) > 5 else "")
+    odd = ", ".join(layer for layer, bad in zip(layers, wrong.T, strict=True) if bad.any())
+    return (
+        f"{len(rows)} of {len(table)} images have distances that are not finite at epsilon {epsilon:g} in {odd} "
+        f"(numbers {shown} of those scored, from 0); the weights hold values so large that features overflow, or the "
+        "images hold NaN: take another checkpoint, leave out that layer, or leave out these images"
+    )
 
 
 def perturb(

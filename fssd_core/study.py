@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,9 +14,9 @@ import torch
 
 from fssd_core import ensemble
 from fssd_core.data import ImageSet, load_data
-from fssd_core.errors import DataError, InputError, did_you_mean
+from fssd_core.errors import DataError, InputError, ModelError, did_you_mean
 from fssd_core.extractor import FeatureExtractor
-from fssd_core.models import LoadedModel, load_model
+from fssd_core.models import LoadedModel, load_model, weight_file
 from fssd_core.runtime import Progress, generator, silent
 from fssd_core.singularity import GRADIENTS, estimate_fss, fssd_sweep, uniform_noise
 from fssd_core.store import Store, key
@@ -24,6 +24,7 @@ from fssd_core.types import LayerScores, Weights
 
 DEMO_OOD = ("photo-patches", "fmnist-inverted", "mnist")
 SCORES_VERSION = 1
+RULES = ("uniform", "standardised", "pseudo-ood", "logistic")
 BATCH = 256  # fixed, so that a stored result does not depend on the machine
 
 
@@ -96,7 +97,7 @@ class Study:
 
 def open_model(study: Study) -> LoadedModel:
     """The study's network; weights are read, nothing is computed. Shared between calls, so use it from one thread."""
-    return _opened(study.model, study.arch, study.step, _stamp(study.model))
+    return _opened(study.model, study.arch, study.step, stamp(study.model, study.step))
 
 
 @lru_cache(maxsize=32)
@@ -104,11 +105,11 @@ def _opened(ref: str, arch: str | None, step: int | None, stamp: tuple[int, int]
     return load_model(ref, arch=arch, step=step)
 
 
-def _stamp(ref: str) -> tuple[int, int] | None:
-    """(modification time, size) of a weight file, so that a changed file is read again; None for registered names."""
+def stamp(ref: str, step: int | None) -> tuple[int, int] | None:
+    """(modification time, size) of the weight file, so that a changed one, or a run's new last one, is read again."""
     try:
-        status = Path(ref).expanduser().stat()
-    except OSError:
+        status = weight_file(ref, step).stat()
+    except (OSError, ModelError):
         return None
     return status.st_mtime_ns, status.st_size
 
@@ -151,6 +152,11 @@ def open_singularity(
 
 def scores_key(study: Study, images: ImageSet, epsilon: float) -> str:
     """Store key of one set's layer scores at one epsilon."""
+    return key("layer_scores", SCORES_VERSION, *scores_parts(study, epsilon), images.fingerprint())
+
+
+def scores_parts(study: Study, epsilon: float) -> tuple[Any, ...]:
+    """What any layer scores of the study depend on, besides the images."""
     model = open_model(study)
     facts = {
         "layers": list(study_layers(study)),
@@ -160,7 +166,7 @@ def scores_key(study: Study, images: ImageSet, epsilon: float) -> str:
         "seed": study.seed,
         "normalisation": [model.mean, model.std],
     }
-    return key("layer_scores", SCORES_VERSION, facts, model.arch, model.weight_hash, images.fingerprint())
+    return facts, model.arch, model.weight_hash
 
 
 def layer_scores(
@@ -185,14 +191,37 @@ def layer_scores(
     wanted = [study.epsilon] if epsilons is None else [float(e) for e in epsilons]
     images = open_data(study, data_ref, root=root)
     keys = {epsilon: scores_key(study, images, epsilon) for epsilon in wanted}
-    found = {epsilon: entry for epsilon in wanted if (entry := store.get(keys[epsilon])) is not None}
+    return kept_sweep(study, keys, lambda: images, name=data_ref, store=store, progress=progress)
+
+
+def kept_sweep(
+    study: Study,
+    keys: Mapping[float, str],
+    load: Callable[[], ImageSet],
+    *,
+    name: str,
+    store: Store,
+    progress: Progress = silent,
+) -> dict[float, LayerScores]:
+    """{epsilon: (N, K) distances} by their keys; what the store lacks is computed together and kept.
+
+    Args:
+        study: what to compute.
+        keys: {epsilon: store key}.
+        load: gives the images; called only where something is missing.
+        name: of the images, for progress and for the entry's meta.
+        store: where results are looked for and kept.
+        progress: told after each batch; may raise CancelledError.
+    """
     layers = study_layers(study)
+    found = {epsilon: entry for epsilon in keys if (entry := store.get(keys[epsilon])) is not None}
     out = {epsilon: LayerScores(entry.arrays["values"], layers) for epsilon, entry in found.items()}
-    if missing := [epsilon for epsilon in wanted if epsilon not in found]:
+    if missing := [epsilon for epsilon in keys if epsilon not in found]:
+        images = load()
         extractor, _, fss = open_singularity(study)
 
         def told(done: int, total: int, what: str) -> None:
-            progress(done, total, f"{what} of {data_ref}")
+            progress(done, total, f"{what} of {name}")
 
         new = fssd_sweep(
             extractor,
@@ -204,10 +233,10 @@ def layer_scores(
             progress=told,
         )
         for epsilon, scores in new.items():
-            meta = {"study": study.to_json(), "data": data_ref, "images": len(images), "epsilon": epsilon}
+            meta = {"study": study.to_json(), "data": name, "images": len(images), "epsilon": epsilon}
             store.put(keys[epsilon], {"values": scores.values}, meta)
         out.update(new)
-    return {epsilon: out[epsilon] for epsilon in wanted}
+    return {epsilon: out[epsilon] for epsilon in keys}
 
 
 def stored_scores(study: Study, data_ref: str, *, store: Store, root: Path | None = None) -> LayerScores | None:
@@ -260,8 +289,16 @@ def compare(study: Study, ood_ref: str, ind: LayerScores, ood: LayerScores, *, f
     )
 
 
-def weights_by_rule(rule: str, comparison: Comparison, *, seed: int = 0) -> Weights:
-    """alpha by 'uniform', 'standardised', 'logistic', or by hand as comma-separated numbers ('0.1,-0.9').
+def weights_by_rule(
+    rule: str, comparison: Comparison, *, seed: int = 0, pseudo: Callable[[], LayerScores] | None = None
+) -> Weights:
+    """alpha by a rule of `RULES`, or by hand as comma-separated numbers ('0.1,-0.9').
+
+    Args:
+        rule: 'uniform', 'standardised', 'pseudo-ood', 'logistic', or the numbers.
+        comparison: rows to fit on.
+        seed: of the folds in the logistic fit.
+        pseudo: gives the scores of the pseudo-ood (`study_pseudo.pseudo_scores`); called for 'pseudo-ood' alone.
 
     Raises:
         InputError: neither a known rule nor one finite number a layer.
@@ -271,14 +308,15 @@ def weights_by_rule(rule: str, comparison: Comparison, *, seed: int = 0) -> Weig
         return ensemble.uniform(layers)
     if rule == "standardised":
         return ensemble.standardised(comparison.fit_ind)
+    if rule == "pseudo-ood" and pseudo is not None:
+        return ensemble.pseudo_ood(comparison.fit_ind, pseudo())
     if rule == "logistic":
         return ensemble.logistic(comparison.fit_ind, comparison.fit_ood, seed=seed, labels=comparison.ood_ref)
     try:
         alpha = [float(a) for a in rule.split(",")]
     except ValueError:
-        rules = ("uniform", "standardised", "logistic")
         raise InputError(
-            f"alpha {rule!r} was given{did_you_mean(rule, rules)}; give one of {', '.join(rules)}, "
+            f"alpha {rule!r} was given{did_you_mean(rule, RULES)}; give one of {', '.join(RULES)}, "
             f"or {len(layers)} comma-separated numbers, one for each of {', '.join(layers)}"
         ) from None
     return ensemble.manual(layers, alpha)

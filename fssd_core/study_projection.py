@@ -12,8 +12,7 @@ import torch
 
 from fssd_core.data import ImageSet
 from fssd_core.errors import InputError, did_you_mean
-from fssd_core.models import LoadedModel
-from fssd_core.models.table import REGISTERED
+from fssd_core.models import LoadedModel, is_series
 from fssd_core.runtime import Progress, generator, silent
 from fssd_core.singularity import uniform_noise
 from fssd_core.store import Store, key
@@ -26,10 +25,12 @@ PROJECTION_VERSION = 1
 
 def projection_sets(study: Study, *, root: Path | None = None) -> dict[str, ImageSet]:
     """The images drawn in a projection: `points` of ind, half as many of each ood set; the keys are references."""
-    sets = {study.ind: open_data(study, study.ind, root=root, count=study.points)}
-    for ref in study.ood:
-        sets[ref] = open_data(study, ref, root=root, count=study.points // 2)
-    return sets
+    return {ref: open_data(drawn_study(study, ref), ref, root=root) for ref in (study.ind, *study.ood)}
+
+
+def drawn_study(study: Study, ref: str) -> Study:
+    """The study whose `samples` are the images of this set that a projection draws: for their scores."""
+    return dataclasses.replace(study, samples=study.points if ref == study.ind else study.points // 2)
 
 
 def projection_images(study: Study, *, root: Path | None = None) -> dict[str, np.ndarray[Any, np.dtype[np.uint8]]]:
@@ -85,7 +86,7 @@ def features_projection(
         )
         spokes = {int(k): float(a) for k, a in final.notes.get("spokes", {}).items()}
         order = sorted(spokes, key=lambda k: spokes[k])
-    features, groups, labels, fss = _stacked_features(study, layer, root=root, progress=progress)
+    features, groups, labels, fss = stacked_features(study, layer, root=root, progress=progress)
     made = project(
         view, features, fss, groups=groups, labels=labels, layer=layer, seed=study.seed, progress=progress,
         spoke_order=order,
@@ -114,10 +115,10 @@ def _check_projection(study: Study, layer: str, view: str) -> None:
 def _last(study: Study) -> LoadedModel:
     """The last checkpoint of the study's model: spokes keep its order over the whole training."""
     name = study.model.split("@")[0]
-    return open_model(dataclasses.replace(study, model=name, step=None)) if name in REGISTERED else open_model(study)
+    return open_model(dataclasses.replace(study, model=name, step=None)) if is_series(name) else open_model(study)
 
 
-def _stacked_features(
+def stacked_features(
     study: Study, layer: str, *, root: Path | None, progress: Progress
 ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], tuple[PointGroup, ...], np.ndarray[Any, np.dtype[np.int16]], Any]:
     """Features (M, D) of ind, ood and noise stacked, their groups, class labels (M,) and F* (D,)."""

@@ -19,7 +19,7 @@ class Transfer:
     """AUROC of every rule for alpha on every ood set; all numbers on images that no alpha was fitted on.
 
     Attributes:
-        rules: R names: 'uniform', 'standardised', then 'logistic on <set>' for each ood set.
+        rules: R names: 'uniform', 'standardised', what else was given, then 'logistic on <set>' for each ood set.
         tested: T ood references.
         auroc: (R, T), ind positive.
         weights: the R weights.
@@ -33,12 +33,15 @@ class Transfer:
     own: npt.NDArray[np.bool_]
 
 
-def transfer(comparisons: Mapping[str, Comparison], *, seed: int = 0) -> Transfer:
+def transfer(
+    comparisons: Mapping[str, Comparison], *, seed: int = 0, also: Mapping[str, Weights] | None = None
+) -> Transfer:
     """Fits alpha on each set's fitting rows and measures it on all sets' testing rows.
 
     Args:
         comparisons: {ood reference: scores split by `compare`}, of the same ind scores.
         seed: of the folds in the logistic fit.
+        also: further weights to test on every set, by name; whose labels they saw is not asked.
 
     Raises:
         InputError: scores from which no alpha can be fitted.
@@ -47,6 +50,7 @@ def transfer(comparisons: Mapping[str, Comparison], *, seed: int = 0) -> Transfe
     made: dict[str, tuple[Weights, str | None]] = {
         "uniform": (ensemble.uniform(first.fit_ind.layers), None),
         "standardised": (ensemble.standardised(first.fit_ind), None),
+        **{name: (weights, None) for name, weights in (also or {}).items()},
     }
     for ref, comparison in comparisons.items():
         weights = ensemble.logistic(comparison.fit_ind, comparison.fit_ood, seed=seed, labels=ref)
@@ -68,7 +72,7 @@ def in_words(result: Transfer) -> str:
     """The plainest sentence on whether fitted weights transfer, with the worst case's number."""
     others = [
         (result.auroc[r, t], result.rules[r], result.tested[t])
-        for r in range(2, len(result.rules))
+        for r in np.flatnonzero(result.own.any(axis=1))  # fitted on a set's labels
         for t in range(len(result.tested))
         if not result.own[r, t]
     ]

@@ -58,7 +58,7 @@ class Weights:
     Attributes:
         alpha: K factors on the raw distances. Only their ratios matter to AUROC.
         layers: K layer names.
-        rule: 'uniform', 'standardised', 'logistic' or 'manual'.
+        rule: 'uniform', 'standardised', 'pseudo-ood', 'logistic' or 'manual'.
         labels: which labels were used, in plain words ('none', '500 ind + 500 ood images of mnist').
     """
 

@@ -17,14 +17,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from fssd_core.bench_open import Asked, open_bench
+from fssd_core.bench_run import bench_call
 from fssd_core.corruption_call import corruptions_call
 from fssd_core.data import load_data
+from fssd_core.dynamics import dynamics
 from fssd_core.errors import FssdError, lookup
+from fssd_core.film import film
 from fssd_core.inspect_sample import measure_call
+from fssd_core.kernel import kernel
 from fssd_core.runtime import Progress
+from fssd_core.speed import speed
 from fssd_core.store import Store
 from fssd_core.study import Study, layer_scores
 from fssd_core.study_projection import features_projection
+from fssd_core.study_pseudo import pseudo_scores
 
 Call = Callable[[Study, dict[str, Any], Store, Path | None, Progress], object]
 
@@ -40,19 +47,50 @@ def _scores(study: Study, args: dict[str, Any], store: Store, root: Path | None,
     return None
 
 
+def _pseudo(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    return pseudo_scores(study, epsilons=args.get("epsilons"), store=store, root=root, progress=progress)
+
+
 def _projection(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
     return features_projection(study, args["layer"], args["view"], store=store, root=root, progress=progress)
+
+
+def _film(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    return film(study, args["layer"], args["view"], store=store, root=root, progress=progress)
+
+
+def _dynamics(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    return dynamics(study, store=store, root=root, progress=progress)
+
+
+def _speed(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    return speed(study, store=store, root=root, progress=progress)
+
+
+def _kernel(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    return kernel(study, args["layer"], store=store, root=root, progress=progress)
 
 
 def _download(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
     return load_data(args["data"], root=root, download=True)
 
 
+def _bench(study: Study, args: dict[str, Any], store: Store, root: Path | None, progress: Progress) -> object:
+    bench = open_bench(Asked(**args["asked"]), root=root)
+    return bench_call(bench, args["detectors"], store=store, progress=progress)
+
+
 CALLS: dict[str, Call] = {
     "layer_scores": _scores,
+    "pseudo_scores": _pseudo,
     "projection": _projection,
     "download": _download,
+    "dynamics": _dynamics,
+    "film": _film,
     "inspect": measure_call,
+    "kernel": _kernel,
+    "speed": _speed,
+    "bench": _bench,
     "corruptions": corruptions_call,
 }
 

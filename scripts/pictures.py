@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -44,30 +45,57 @@ def still(browser: Browser, name: str, path: str, *, width: int, height: int, da
     page.close()
 
 
-def film(browser: Browser) -> None:
-    """The training film as an animated WebP: one shot a checkpoint, the points moving between."""
-    page = browser.new_page(viewport={"width": 1200, "height": 860}, color_scheme="light")
-    page.goto(f"{URL}/?step=0")
-    settle(page, quiet=3)
-    slider = page.get_by_role("slider", name="Training step")
-    slider.focus()
-    frames, durations = [shot(page)], [900]
-    steps = next(m for m in list_models() if m.name == "demo/lenet").steps
-    for _ in steps[1:]:
-        slider.press("ArrowRight")
-        settle(page, quiet=0.9)
-        frames.append(shot(page))
-        durations.append(450)
-    durations[-1] = 2500
-    frames[0].save(
-        PICTURES / "film.webp",
-        save_all=True,
-        append_images=frames[1:],
-        duration=durations,
-        loop=0,
-        quality=62,
-        method=6,
+FILM = "window.__fssdFilm['film-player']"
+
+
+def open_film(browser: Browser, path: str, *, width: int, height: int, dark: bool = False) -> Page:
+    """The film's page at rest, without the sidebar."""
+    page = browser.new_page(
+        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", reduced_motion="reduce"
     )
+    page.goto(URL + path)
+    settle(page, quiet=2, marker=".film canvas.cursor")
+    page.locator("[data-testid=stSidebar]").hover()
+    page.locator("[data-testid=stSidebarCollapseButton] button").click()
+    time.sleep(1.5)
+    return page
+
+
+def follow(page: Page, indices: Sequence[int]) -> None:
+    """Pins the points with these indices where they are drawn now."""
+    box = page.locator(".stage").bounding_box()
+    for index in indices:
+        x, y = page.evaluate(f"{FILM}.pixelOf({index})")
+        page.mouse.click(box["x"] + x, box["y"] + y)
+    page.mouse.move(2, 2)
+    time.sleep(0.5)
+
+
+def film_still(browser: Browser, name: str, path: str, *, pins: Sequence[int] = (), dark: bool = False) -> None:
+    """The film's page at one step, some points followed."""
+    page = open_film(browser, path, width=1240, height=1045, dark=dark)
+    follow(page, pins)
+    shot(page).quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        PICTURES / f"{name}.png", optimize=True
+    )
+    page.close()
+
+
+def film(browser: Browser) -> None:
+    """The film as an animated WebP: the page itself, put to every place and photographed."""
+    page = open_film(browser, "/film?film_step=0", width=1180, height=905)
+    frames, durations = [shot(page)], [1300]
+    steps = next(m for m in list_models() if m.name == "demo/lenet").steps
+    for k in range(len(steps) - 1):
+        parts = 6 if k < 9 else 2
+        for part in range(1, parts + 1):
+            page.evaluate(f"{FILM}.seek({k + part / parts})")
+            page.wait_for_function(f"{FILM}.resting")
+            frames.append(shot(page))
+            durations.append(90 if part < parts else 240)
+    durations[-1] = 3000
+    rest = {"append_images": frames[1:], "duration": durations, "loop": 0, "quality": 56, "method": 6}
+    frames[0].save(PICTURES / "film.webp", save_all=True, **rest)
     page.close()
 
 
@@ -91,6 +119,8 @@ def main() -> None:
             still(browser, "features-dark", "/?view=UMAP&layer=fc1", width=1440, height=1080, dark=True)
             still(browser, "tuning", "/tuning", width=1440, height=1250)
             still(browser, "inspect", "/inspect?set=mnist&row=17", width=1440, height=1250)
+            film_still(browser, "film", "/film?film_step=938", pins=(3, 700, 1300))
+            film_still(browser, "film-dark", "/film?film_radius=absolute", dark=True)
             film(browser)
             browser.close()
         finally:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from app.components.examples_packing import Examples, pack_examples
-from app.components.modules import bundle
+from app.components.modules import SHARED, bundle, stylesheet
 from app.components.scores_packing import Block, Knots, pack, scores_at
 from app.theme import palette
 from fssd_core.errors import InputError
@@ -31,7 +31,7 @@ BY_HAND = "manual"
 _cockpit = st.components.v2.component(
     "fssd_cockpit",
     js=bundle(ASSETS / "main.js"),
-    css=(ASSETS / "cockpit.css").read_text(encoding="utf-8"),
+    css=stylesheet(ASSETS / "cockpit.css", SHARED / "saving.css"),
 )
 _examples = st.components.v2.component("fssd_examples", js=bundle(ASSETS / "examples.js"))
 _carrier = st.components.v2.component("fssd_scores", js=bundle(ASSETS / "scores.js"))

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app import theme
+from app.components.selecting import identity
 from fssd_core.errors import InputError
 from fssd_core.types import PointGroup, Projection
 
@@ -193,6 +194,7 @@ def pack_points(projection: Projection, *, options: Mapping[str, Any], atlas: At
         "median": median if median > 0 else 1.0,
         "fss": [float(v) for v in projection.fss],
         "groups": _groups(projection, options["titles"], atlas),
+        "identity": identity(projection.groups),
         "classNames": [str(name) for name in options["class_names"]],
         "spokes": _spokes(projection, options["class_names"]),
         "axes": _axes(projection),

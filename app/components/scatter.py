@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from app.components.modules import SHARED, bundle, stylesheet
 from app.components.packing import ATLAS_BUDGET, Atlas, Images, pack_atlas, pack_points
+from app.components.selecting import Selection, identity, resolve
 from app.theme import Mode
-from fssd_core.types import Projection
+from fssd_core.types import PointGroup, Projection
 
 ASSETS = Path(__file__).with_name("scatter_assets")
-
-
-def read_script(folder: Path) -> str:
-    """The folder's JavaScript files, joined in the order of their names into one ES module."""
-    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.js")))
+DRAWN_KEPT = 4  # sets of points whose selection may still be on its way
 
 
 # Given as text, read at import: works from a checkout, an editable install and a wheel alike, where Streamlit's own
@@ -26,10 +24,10 @@ def read_script(folder: Path) -> str:
 _scatter = st.components.v2.component(
     "fssd_scatter",
     html='<div class="fssd-scatter"></div>',
-    css=(ASSETS / "scatter.css").read_text(encoding="utf-8"),
-    js=read_script(ASSETS),
+    css=stylesheet(ASSETS / "scatter.css", SHARED / "saving.css"),
+    js=bundle(ASSETS),
 )
-_atlas = st.components.v2.component("fssd_atlas", js=read_script(ASSETS / "atlas"))
+_atlas = st.components.v2.component("fssd_atlas", js=bundle(ASSETS / "atlas"))
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,12 @@ class ScatterState:
     Attributes:
         hidden: names of hidden groups, and 'class:3' for hidden ind classes.
         selected: (group name, row in its data set) of the clicked point.
+        chosen: the images chosen with the lasso that are among the drawn ones.
     """
 
     hidden: tuple[str, ...] = ()
     selected: tuple[str, int] | None = None
+    chosen: Selection = field(default_factory=Selection)
 
 
 def scatter(
@@ -80,7 +80,8 @@ def scatter(
         key: of the component; zoom and hidden groups are remembered by it.
 
     Returns:
-        Hidden groups and the selected point; both come with a rerun of the surrounding fragment.
+        Hidden groups, the selected point and the chosen images; each comes with a rerun of the surrounding fragment.
+        The choice outlives the component and a change of layer, view or checkpoint.
 
     Raises:
         InputError: images that do not fit, an unknown radius mode, no ind point.
@@ -101,20 +102,41 @@ def scatter(
     }
     points = pack_points(projection, options=options, atlas=atlas)
     with st.container(gap=None):
-        result = _scatter(key=key, data=points, on_hidden_change=_nothing, on_selected_change=_nothing)
+        result = _scatter(
+            key=key,
+            data=points,
+            on_hidden_change=_nothing,
+            on_selected_change=_nothing,
+            on_lasso_change=_nothing,
+        )
         if atlas is not None:
             _atlas(key=f"{key}-atlas", data=atlas.payload)
-    return _state(result)
-
-
-def _state(result: Any) -> ScatterState:
+    chosen = _chosen(f"_{key}:chosen", result.get("lasso"), projection.groups)
     picked = result.get("selected")
     selected = (str(picked["group"]), int(picked["row"])) if picked else None
-    return ScatterState(tuple(result.get("hidden") or ()), selected)
+    return ScatterState(tuple(result.get("hidden") or ()), selected, chosen)
+
+
+def _chosen(slot: str, said: Mapping[str, Any] | None, groups: Sequence[PointGroup]) -> Selection:
+    """The chosen ids, kept over pages; what the page said last, of the points it then showed, replaces them.
+
+    A state that is none says nothing: the component has only just come onto the page. An empty choice is said.
+    """
+    memory: dict[str, Any] = st.session_state.setdefault(slot, {"said": None, "chosen": Selection(), "drawn": {}})
+    drawn: dict[str, Sequence[PointGroup]] = memory["drawn"]
+    now = identity(groups)
+    drawn.pop(now, None)
+    drawn[now] = groups
+    while len(drawn) > DRAWN_KEPT:
+        del drawn[next(iter(drawn))]
+    if said is not None and said != memory["said"] and said["of"] in drawn:
+        memory["said"], memory["chosen"] = dict(said), resolve(said, drawn[said["of"]])
+    chosen: Selection = memory["chosen"]
+    return chosen.within(groups)
 
 
 def _nothing() -> None:
     """Streamlit hands over a state only where a callback is given."""
 
 
-__all__ = ["ATLAS_BUDGET", "Atlas", "ScatterState", "scatter"]
+__all__ = ["ATLAS_BUDGET", "Atlas", "ScatterState", "Selection", "scatter"]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from app import session
-from app.components.scatter import scatter
-from app.figures.distances import Ridge, ridgelines
+from app.charts import chart
+from app.components.scatter import Selection, scatter
+from app.features_numbers import distances, headline, table
 from app.names import class_names, title_of
 from app.samples import open_sample
+from app.selection_panel import Images, selection_panel
 from fssd_core.models import list_models
 from fssd_core.projection import plain_words
 from fssd_core.study import Study, open_data
 from fssd_core.study_projection import features_projection, projection_images, stored_projection
-from fssd_core.summary import UNINFORMATIVE, GroupSummary, density, summarise, verdict
+from fssd_core.summary import GroupSummary, summarise
 from fssd_core.types import Projection
 
 VIEW_NAMES = {
@@ -48,13 +51,8 @@ def show() -> None:
     if shown is None:
         return
     rows = summarise(shown)
-    _headline(rows, shown)
-    picture, beside = st.columns([2.3, 1], gap="medium")
-    with picture:
-        _picture(study, shown)
-    with beside:
-        _distances(rows, shown)
-        _table(rows)
+    headline(rows, shown)
+    _stage(study, shown, rows, distances(rows, shown))
 
 
 def _controls(study: Study) -> str:
@@ -100,32 +98,33 @@ def _compute(study: Study, layer: str, view: str) -> Projection | None:
     return None
 
 
-def _headline(rows: list[GroupSummary], shown: Projection) -> None:
-    """One line an ood set, whatever it shows, so that the picture below does not move over the checkpoints."""
-    untrained = session.current_study().step == 0
-    note = " Untrained: the baseline, of which the theory says nothing." if untrained else ""
-    lines = [f"Mean distance to F\\* in **{shown.layer}**, with the ind median as 1.{note}"]
-    for row in rows:
-        if row.kind == "ood" and row.auroc is not None:
-            words = verdict(row.auroc).removeprefix("theory fails: " if untrained else "")
-            colour = "red" if row.auroc < UNINFORMATIVE else "orange" if row.auroc < 0.8 else "green"
-            colour = "gray" if untrained else colour
-            lines.append(
-                f"- **{title_of(row.name)}** at **{row.ratio:.2f}** · AUROC {row.auroc:.3f} · :{colour}-badge[{words}]"
-            )
-    if len(lines) > 1:
-        st.markdown("\n".join(lines))
-
-
 @st.fragment
-def _picture(study: Study, shown: Projection) -> None:
+def _stage(study: Study, shown: Projection, rows: list[GroupSummary], humps: go.Figure) -> None:
+    """Picture, numbers beside, and what the picture's lasso chose: one fragment, so that a lasso runs no more."""
     with session.guard():
         images = projection_images(study, root=session.data_root())
-        names = class_names(open_data(study, study.ind, root=session.data_root()))
     same = [g.name for g in shown.groups] == list(images)
+    picture, beside = st.columns([2.3, 1], gap="medium")
+    with picture:
+        chosen = _picture(study, shown, images if same else None)
+    with beside:
+        chart(
+            humps,
+            key="ridgelines",
+            alt=f"Densities of the distance to F* in {shown.layer}, one hump a group",
+            name="the distances",
+        )
+        table(rows)
+    if same:
+        selection_panel(study, shown, chosen, images)
+
+
+def _picture(study: Study, shown: Projection, images: Images | None) -> Selection:
+    with session.guard():
+        names = class_names(open_data(study, study.ind, root=session.data_root()))
     state = scatter(
         shown,
-        images=images if same else None,
+        images=images,
         titles={g.name: title_of(g.name) for g in shown.groups},
         class_names=names,
         title=f"{VIEW_NAMES[shown.view]} · layer {shown.layer}"
@@ -139,47 +138,7 @@ def _picture(study: Study, shown: Projection) -> None:
         if st.button(f"Inspect {title_of(ref)}, row {row}", icon=":material/frame_inspect:"):
             open_sample(ref, row)
     st.caption(f":material/verified: {plain_words(shown)}")
-
-
-def _distances(rows: list[GroupSummary], shown: Projection) -> None:
-    ind = rows[0]
-    edge = 1.02 * max(float(shown.distance.max()) / ind.median, 1.5)
-    ridges, number = [], 0
-    for row, group in zip(rows, shown.groups, strict=True):
-        grid, height = density(shown.distance[group.start : group.stop] / ind.median, low=0, high=edge)
-        note = f"{row.count:,} images" + ("" if row.auroc is None else f", AUROC {row.auroc:.3f}")
-        ridges.append(Ridge(title_of(row.name), row.kind, number, grid, height, row.mean / ind.median, note))
-        number += row.kind == "ood"
-    st.plotly_chart(
-        ridgelines(ridges, layer=shown.layer, mode=session.mode()),
-        key="ridgelines",
-        config={"displayModeBar": False},
-        alt=f"Densities of the distance to F* in {shown.layer}, one hump a group",
-    )
-
-
-def _table(rows: list[GroupSummary]) -> None:
-    st.dataframe(
-        [
-            {
-                "group": title_of(r.name),
-                "mean": r.mean,
-                "÷ ind": r.ratio,
-                "AUROC": "–" if r.auroc is None else f"{r.auroc:.4f}",
-            }
-            for r in rows
-        ],
-        hide_index=True,
-        column_config={
-            "mean": st.column_config.NumberColumn(format="%.2f", help="Mean distance to F*, in the layer's own units"),
-            "÷ ind": st.column_config.NumberColumn(
-                format="%.2f", help="Mean over the ind median; below 1: nearer to F* than most of ind"
-            ),
-            "AUROC": st.column_config.TextColumn(
-                help="Of this layer's distance alone, on the drawn points; ind positive, below 0.5 is inverted"
-            ),
-        },
-    )
+    return state.chosen
 
 
 show()

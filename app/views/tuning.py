@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-import numpy as np
 import streamlit as st
 
-from app import pins, session, tuning_exact, tuning_facts, tuning_presets, tuning_state
+from app import (
+    pins,
+    session,
+    tuning_checks,
+    tuning_exact,
+    tuning_facts,
+    tuning_presets,
+    tuning_pseudo,
+    tuning_state,
+)
+from app.components.address import replace_in_address
 from app.components.cockpit import Setting, cockpit
 from app.components.examples_packing import Examples
-from app.components.scores_packing import Block, pack, scores_at
+from app.components.scores_packing import Block
 from app.export_panel import export_panel
-from app.figures.transfer import transfer_matrix
 from app.names import title_of
+from app.tuning_tables import intervals_table, transfer_table
 from fssd_core.demo import KNOTS
-from fssd_core.errors import InputError
-from fssd_core.metrics import intervals, metrics
 from fssd_core.study import Comparison, Study, compare, layer_scores, open_data, stored_sweep
-from fssd_core.transfer import in_words, transfer
-from fssd_core.types import LayerScores
+from fssd_core.types import LayerScores, Weights
 
 Sweep = dict[float, LayerScores]
 KEY = "tuning-cockpit"
@@ -29,6 +36,7 @@ def show() -> None:
     """Draws the page."""
     study = session.current_study()
     st.title("Tune the detector")
+    replace_in_address(tuning_state.ADDRESS)
     if not study.ood:
         st.info(
             "Choose at least one ood set in the sidebar: tuning weighs accepted ood images against rejected ind ones."
@@ -39,18 +47,32 @@ def show() -> None:
         sweeps = _sweeps(study)
         if sweeps is None:
             return
-        knots = sorted(set.intersection(*(set(s) for s in sweeps.values())))
-        sweeps = {ref: {e: sweep[e] for e in knots} for ref, sweep in sweeps.items()}
+        kept, told = tuning_checks.usable(study, {ref: len(sweep[0.0]) for ref, sweep in sweeps.items()})
+        for words in told:
+            st.warning(words, icon=":material/warning:")
+        if not kept:
+            st.info("No ood set is left to test on. Choose another one in the sidebar.")
+            return
+        study = replace(study, ood=kept)
+        refs = (study.ind, *kept)
+        knots = sorted(set.intersection(*(set(sweeps[ref]) for ref in refs)))
+        sweeps = {ref: {e: sweeps[ref][e] for e in knots} for ref in refs}
         plain = {ref: compare(study, ref, sweeps[study.ind][0.0], sweeps[ref][0.0]) for ref in study.ood}
-        setting = _cockpit(study, sweeps, plain)
-    tuning_state.remember(setting)
+        rows = {ref: open_data(study, ref, root=session.data_root()).rows for ref in refs}
+        for words in tuning_checks.notes(study, sweeps, rows, plain):
+            st.warning(words, icon=":material/warning:")
+        pseudo = tuning_pseudo.stored(study, knots)
+        setting, presets = _cockpit(study, sweeps, plain, pseudo)
+    tuning_state.remember(setting, presets)
     tuning_exact.compute(study, setting, knots)
+    also = {name: weights for name, weights in presets.items() if weights.rule == tuning_presets.PSEUDO}
     with st.expander("All ood sets under this setting, with 95 % confidence intervals", icon=":material/table:"):
-        _intervals(study, sweeps, plain, setting)
+        intervals_table(study, sweeps, plain, setting)
     with st.expander("Take the detector with you", icon=":material/download:"):
-        export_panel(study, setting, sweeps, plain)
+        export_panel(study, setting, sweeps, plain, also=also)
     with st.expander("Do weights fitted on one ood set hold on another?", icon=":material/grid_on:"):
-        _transfer(plain, study.seed)
+        transfer_table(study, plain, pseudo.get(0.0))
+    tuning_pseudo.compute(study, knots, pseudo)
     if len(knots) < len(KNOTS):
         _offer_sweep(study)
 
@@ -71,9 +93,11 @@ def _sweeps(study: Study) -> dict[str, Sweep] | None:
     }
 
 
-def _cockpit(study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison]) -> Setting:
+def _cockpit(
+    study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison], pseudo: Sweep
+) -> tuple[Setting, dict[str, Weights]]:
     epsilon, origins = tuning_state.standing(KEY, sorted(sweeps[study.ind]))
-    presets = tuning_presets.presets(study, sweeps, plain, epsilon)
+    presets = tuning_presets.presets(study, sweeps, plain, epsilon, pseudo=pseudo)
     start = tuning_state.start(study, presets)
     shown = pins.usable(start["weights"].layers, sorted(sweeps[study.ind]))
 
@@ -89,17 +113,16 @@ def _cockpit(study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison
         }
 
     rows = next(iter(plain.values())).split.test_ind
-    fitted = len(next(iter(plain.values())).split.fit_ind)
-    return cockpit(
+    setting = cockpit(
         {e: s.take(rows) for e, s in sweeps[study.ind].items()},
         {
             title_of(ref): {e: s.take(comparison.split.test_ood) for e, s in sweeps[ref].items()}
             for ref, comparison in plain.items()
         },
         presets=presets,
-        retired=tuning_presets.retired(study, sweeps, epsilon, origins),
+        retired=tuning_presets.retired(presets, origins),
         ind_name=title_of(study.ind),
-        tested=f"none of which is among the {fitted} a set that alpha may be fitted on",
+        tested=tuning_checks.split_words(study, plain),
         examples=_examples(study, plain),
         report=report,
         pins=pins.told(shown),
@@ -109,6 +132,7 @@ def _cockpit(study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison
         key=KEY,
         **start,
     )
+    return setting, presets
 
 
 def _examples(study: Study, plain: dict[str, Comparison]) -> dict[str, Examples]:
@@ -121,45 +145,6 @@ def _examples(study: Study, plain: dict[str, Comparison]) -> dict[str, Examples]
 
 def _open(ref: str, row: int) -> None:
     st.switch_page("views/inspect.py", query_params={"set": ref, "row": str(row)})
-
-
-def _intervals(study: Study, sweeps: dict[str, Sweep], plain: dict[str, Comparison], setting: Setting) -> None:
-    rows = []
-    for ref, comparison in plain.items():
-        sides = {study.ind: comparison.split.test_ind, ref: comparison.split.test_ood}
-        blocks = [pack(name, {e: s.take(test) for e, s in sweeps[name].items()}) for name, test in sides.items()]
-        ind, ood = (scores_at(block, setting.weights, setting.epsilon) for block in blocks)
-        numbers = metrics(ind, ood)
-        spread = intervals(ind, ood, names=["auroc", "fpr95"], samples=300, generator=np.random.default_rng(study.seed))
-        rows.append(
-            {
-                "ood": title_of(ref),
-                "ind : ood": f"{numbers.n_ind:,} : {numbers.n_ood:,}",
-                "AUROC": f"{numbers.auroc:.4f}  [{spread['auroc'][0]:.4f}, {spread['auroc'][1]:.4f}]",
-                "FPR95": f"{numbers.fpr95:.4f}  [{spread['fpr95'][0]:.4f}, {spread['fpr95'][1]:.4f}]",
-                "FPR80": f"{numbers.fpr80:.4f}",
-                "AUPR-IN": f"{numbers.aupr_in:.4f}",
-                "AUPR-OUT": f"{numbers.aupr_out:.4f}",
-                "labels used for alpha": setting.weights.labels,
-            }
-        )
-    st.dataframe(rows, hide_index=True)
-    st.caption("Percentile bootstrap, 300 draws of ind and ood apart. AUPR depends on the ratio ind : ood.")
-
-
-def _transfer(plain: dict[str, Comparison], seed: int) -> None:
-    try:
-        result = transfer({title_of(ref): comparison for ref, comparison in plain.items()}, seed=seed)
-    except InputError as error:
-        st.warning(str(error))
-        return
-    st.markdown(f"**{in_words(result)}** Measured at epsilon 0, on images that no alpha was fitted on.")
-    st.plotly_chart(
-        transfer_matrix(result, mode=session.mode()),
-        key="transfer",
-        config={"displayModeBar": False},
-        alt="AUROC of every rule for alpha on every ood set",
-    )
 
 
 def _offer_sweep(study: Study) -> None:

@@ -12,15 +12,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from fssd_core import vision
-from fssd_core.detectors.base import Detector, DetectorSpec, Given, Values, chosen_layer, layer_features
+from fssd_core.detectors.base import Detector, DetectorSpec, Given, chosen_layer, layer_features
+from fssd_core.detectors.parameters import Values
+from fssd_core.detectors.reading import Head, pooled
 from fssd_core.errors import InputError
 from fssd_core.extractor import FeatureExtractor
 from fssd_core.runtime import Progress, in_batches
 from fssd_core.types import LayerScores
 
-Reads = Literal["logits", "features", "model"]
-# (pytorch_ood.detector, network from pixels to logits, extractor, parameter values) -> a pytorch-ood detector
-Make = Callable[[ModuleType, "PixelNetwork", FeatureExtractor, Values], Any]
+Reads = Literal["logits", "features", "penultimate", "penultimate-maps", "head-gradients", "model"]
+# (pytorch_ood.detector, network, extractor, parameter values) -> a pytorch-ood detector. The network is a PixelNetwork
+# (pixels to logits) or, for what reads before the head, the head itself (features to logits).
+Make = Callable[[ModuleType, nn.Module, FeatureExtractor, Values], Any]
 
 
 def pytorch_ood(part: str = "detector") -> ModuleType:
@@ -59,11 +62,14 @@ class PytorchOod(Detector):
     """One column: minus the outlier score of a pytorch-ood detector.
 
     Args:
-        spec: the table's entry; a parameter 'layer', if declared, chooses the features.
+        spec: the table's entry; a parameter 'layer', if declared and given, chooses the features.
         values: parameter values.
         make: builds the pytorch-ood detector.
         reads: what the detector takes. 'logits': fit_logits and predict_logits; 'features': fit_features and
-            predict_features of one layer, flattened; 'model': fit and predict on images, with gradients on.
+            predict_features of one layer, flattened; 'penultimate': the same of the last linear layer's input, or of a
+            layer's maps averaged over space where a parameter 'layer' names one; 'penultimate-maps': that input as
+            (N, D, 1, 1) maps; 'head-gradients': that input, by predict, with gradients on; 'model': fit and predict on
+            images, with gradients on.
     """
 
     inner: Any
@@ -72,42 +78,66 @@ class PytorchOod(Detector):
         super().__init__(spec, values)
         self._make = make
         self._reads = reads
+        self._layer = ""
+        self._head: Head | None = None
 
     def _learn(self, given: Given) -> None:
-        extractor, ind, labels = given.extractor, given.ind, given.labels
+        extractor, ind = given.extractor, given.ind
         self._layer = chosen_layer(extractor, self.values.get("layer", ""))
-        self.inner = self._make(pytorch_ood(), PixelNetwork(extractor), extractor, self.values)
+        network: nn.Module = PixelNetwork(extractor)
+        before_head = self._reads in ("penultimate", "penultimate-maps", "head-gradients")
+        if before_head and not self.values.get("layer"):
+            if ind is None:
+                raise InputError(f"detector {self.spec.name!r} finds the last linear layer with an image; give ind=")
+            self._head = Head(extractor, ind, self.spec.name)
+            network = self._head.layer
+            if self._reads == "penultimate-maps":
+                network = nn.Sequential(nn.Flatten(), network)
+        self.inner = self._make(pytorch_ood(), network, extractor, self.values)
         if not self.inner.requires_fit:
             return
+        labels = given.labels
+        if labels is None and ind is not None and "labels" not in self.spec.uses and self.spec.uses:
+            labels = torch.zeros(len(ind), dtype=torch.int64)  # looked at only for their sign: 0 is ind
         if ind is None or labels is None:
             raise InputError(f"detector {self.spec.name!r} is fitted on ind and labels; give ind=, labels=")
         try:
-            if self._reads == "model":
-                own = torch.Generator()  # a loader without one draws from the global state
-                loader = DataLoader(TensorDataset(ind, labels), batch_size=given.batch_size or 256, generator=own)
-                with torch.enable_grad():
-                    self.inner.fit(loader)
-            else:
-
-                def one(rows: slice) -> Tensor:
-                    return self._read(extractor, ind[rows]).cpu()
-
-                parts = in_batches(len(ind), one, batch_size=given.batch_size, progress=given.progress)
-                read = torch.cat([part for _, part in parts])
-                (self.inner.fit_logits if self._reads == "logits" else self.inner.fit_features)(read, labels.cpu())
+            self._fit_inner(given, ind, labels)
         except (ValueError, AssertionError) as error:  # what pytorch-ood raises on data it cannot use
-            raise InputError(f"detector {self.spec.name!r} cannot be fitted on these images: {error}") from error
+            raise InputError(
+                f"detector {self.spec.name!r} cannot be fitted on these images: "
+                f"{str(error) or 'labels are 0 to C - 1, and every class must occur'}"
+            ) from error
+
+    def _fit_inner(self, given: Given, ind: Tensor, labels: Tensor) -> None:
+        if self._reads == "model":
+            own = torch.Generator()  # a loader without one draws from the global state
+            loader = DataLoader(TensorDataset(ind, labels), batch_size=given.batch_size or 256, generator=own)
+            with torch.enable_grad():
+                self.inner.fit(loader)
+            return
+
+        def one(rows: slice) -> Tensor:
+            return self._read(given.extractor, ind[rows]).cpu()
+
+        parts = in_batches(len(ind), one, batch_size=given.batch_size, progress=given.progress)
+        read = torch.cat([part for _, part in parts])
+        fit = {"logits": "fit_logits", "penultimate-maps": "fit_feature_maps"}.get(self._reads, "fit_features")
+        getattr(self.inner, fit)(read, labels.cpu())
 
     def _score(
         self, extractor: FeatureExtractor, images: Tensor, batch_size: int | None, progress: Progress
     ) -> LayerScores:
+        predict = {
+            "logits": "predict_logits", "model": "predict", "head-gradients": "predict",
+            "penultimate-maps": "predict_feature_maps",
+        }.get(self._reads, "predict_features")  # fmt: skip
+
         def one(batch: Tensor) -> Tensor:
-            if self._reads == "model":
-                with torch.enable_grad():
-                    outlying: Tensor = self.inner.predict(batch.to(extractor.device))
-            else:
-                read = self._read(extractor, batch)
-                outlying = (self.inner.predict_logits if self._reads == "logits" else self.inner.predict_features)(read)
+            gradients = self._reads in ("model", "head-gradients")
+            read = batch.to(extractor.device) if self._reads == "model" else self._read(extractor, batch)
+            with torch.set_grad_enabled(gradients):
+                outlying: Tensor = getattr(self.inner, predict)(read)
             return -outlying
 
         return self._column(images, one, batch_size, progress)
@@ -115,7 +145,12 @@ class PytorchOod(Detector):
     def _read(self, extractor: FeatureExtractor, batch: Tensor) -> Tensor:
         if self._reads == "features":
             return layer_features(extractor, batch, self._layer)
+        if self._head is not None:
+            features = self._head.features(extractor, batch)
+            return features[:, :, None, None] if self._reads == "penultimate-maps" else features
         with torch.no_grad():
+            if self._reads == "penultimate":
+                return pooled(extractor.maps(batch, [self._layer])[self._layer])
             return extractor.taps_and_logits(batch)[1]
 
 

@@ -2,88 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fssd_core.detectors.parameters import Parameter, Value, Values
 from fssd_core.errors import InputError, ModelError, did_you_mean
 from fssd_core.extractor import FeatureExtractor, check_images
 from fssd_core.runtime import Progress, in_batches, silent
 from fssd_core.types import LayerScores
 
-Value = float | int | str
-Values = Mapping[str, Value]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One declared parameter of a detector; command-line flags and widgets are made from it.
-
-    Attributes:
-        name: keyword to give it by.
-        kind: 'float', 'int', 'choice' (one of `choices`) or 'layer' (one of the extractor's; '' for the last).
-        default: its value if not given.
-        help: one line: what it does, with its unit.
-        low: smallest value allowed.
-        high: largest value allowed.
-        choices: the values of a 'choice'.
-    """
-
-    name: str
-    kind: Literal["float", "int", "choice", "layer"]
-    default: Value
-    help: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-
-    def check(self, value: object) -> Value:
-        """The value as this parameter's type.
-
-        Raises:
-            InputError: another type, not finite, out of range or no such choice.
-        """
-        if self.kind in ("choice", "layer"):
-            if not isinstance(value, str):
-                raise InputError(f"{self.name} = {value!r} was given; it is a name, for example {self.default!r}")
-            if self.kind == "choice" and value not in self.choices:
-                raise InputError(f"no {self.name} {value!r}{did_you_mean(value, self.choices)}")
-            return value
-        whole = self.kind == "int"
-        if isinstance(value, bool) or not isinstance(value, int | np.integer if whole else int | float | np.number):
-            raise InputError(f"{self.name} = {value!r} was given; it is {'a whole' if whole else 'a'} number")
-        number = int(value) if whole else float(value)
-        low = -np.inf if self.low is None else self.low
-        high = np.inf if self.high is None else self.high
-        if not np.isfinite(number) or not low <= number <= high:
-            raise InputError(f"{self.name} = {value} was given; allowed is {self.allowed()}")
-        return number
-
-    def parse(self, text: str) -> Value:
-        """The value of a command-line word; errors as `check`."""
-        if self.kind in ("choice", "layer"):
-            return self.check(text)
-        try:
-            number = int(text) if self.kind == "int" else float(text)
-        except ValueError:
-            raise InputError(f"{self.name} = {text!r} was given; allowed is {self.allowed()}") from None
-        return self.check(number)
-
-    def allowed(self) -> str:
-        """The allowed values in words."""
-        if self.kind == "layer":
-            return "a layer's name"
-        if self.kind == "choice":
-            return " or ".join(self.choices)
-        what = "a whole number" if self.kind == "int" else "a number"
-        low = "" if self.low is None else f" from {self.low:g}"
-        high = "" if self.high is None else f" to {self.high:g}"
-        return what + low + high
+Passes = Callable[[Values, int], tuple[int, int]]  # (parameter values, K layers) -> (forward, backward) passes an image
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +81,30 @@ class Detector(ABC):
         self.extractor = extractor
         return self
 
+    def passes(self) -> tuple[int, int]:
+        """(forward, backward) passes an image of `scores`, once fitted.
+
+        Raises:
+            InputError: not fitted yet.
+        """
+        return self.spec.passes(self.values, len(self._fitted().layers))
+
+    def retuned(self, **values: object) -> Detector:
+        """A copy with other values of parameters that only `scores` reads; what was fitted is shared.
+
+        Raises:
+            InputError: a parameter that `fit` reads too, an unknown one, or a value that is not allowed.
+        """
+        if fixed := sorted(set(values) - set(self.spec.late)):
+            late = ", ".join(self.spec.late) or "none"
+            raise InputError(
+                f"detector {self.spec.name!r} must be fitted again to change {', '.join(fixed)}; parameters that can "
+                f"change without: {late}"
+            )
+        other = copy.copy(self)
+        other.values = self.spec.check({**self.values, **values})
+        return other
+
     def scores(self, images: Tensor, *, batch_size: int | None = None, progress: Progress = silent) -> LayerScores:
         """(N, K) or (N, 1) float32 scores, larger = more in-distribution.
 
@@ -159,12 +117,18 @@ class Detector(ABC):
             InputError: not fitted yet, or no images.
             ModelError: images that do not fit the network, or scores that are not finite.
         """
-        if self.extractor is None:
-            raise InputError(f"detector {self.spec.name!r} is not fitted yet; call fit(extractor, ...) first")
+        extractor = self._fitted()
         check_images(images)
         if len(images) == 0:
             raise InputError(f"0 images were given; detector {self.spec.name!r} needs at least 1")
-        return self._score(self.extractor, images, batch_size, progress)
+        if bad := int((~torch.isfinite(images).flatten(1).all(1)).sum()):
+            raise ModelError(f"{bad} of {len(images)} images have pixels that are not finite; leave those images out")
+        return self._score(extractor, images, batch_size, progress)
+
+    def _fitted(self) -> FeatureExtractor:
+        if self.extractor is None:
+            raise InputError(f"detector {self.spec.name!r} is not fitted yet; call fit(extractor, ...) first")
+        return self.extractor
 
     @abstractmethod
     def _learn(self, given: Given) -> None:
@@ -180,19 +144,33 @@ class Detector(ABC):
         self, images: Tensor, one: Callable[[Tensor], Tensor], batch_size: int | None, progress: Progress
     ) -> LayerScores:
         """One column named after the detector, from `one`: (n, C, H, W) -> (n,)."""
-        parts = [
-            part.detach().cpu().double().numpy()
-            for _, part in in_batches(
-                len(images), lambda rows: one(images[rows]), batch_size=batch_size, progress=progress
-            )
-        ]
-        column = np.concatenate(parts).astype(np.float32)
-        if bad := int((~np.isfinite(column)).sum()):
+        return self._columns(images, lambda batch: one(batch).reshape(-1, 1), (self.spec.name,), batch_size, progress)
+
+    def _columns(
+        self,
+        images: Tensor,
+        one: Callable[[Tensor], Tensor],
+        names: tuple[str, ...],
+        batch_size: int | None,
+        progress: Progress,
+    ) -> LayerScores:
+        """Named columns from `one`: (n, C, H, W) -> (n, K)."""
+        table = np.empty((len(images), len(names)), dtype=np.float32)
+        for rows, part in in_batches(
+            len(images), lambda rows: one(images[rows]), batch_size=batch_size, progress=progress
+        ):
+            table[rows] = part.detach().cpu().double().numpy()
+        if bad := int((~np.isfinite(table).all(axis=1)).sum()):
             raise ModelError(
-                f"{bad} of {len(column)} images have {self.spec.name} scores that are not finite; "
+                f"{bad} of {len(table)} images have {self.spec.name} scores that are not finite; "
                 "check the weights and the images for NaN"
             )
-        return LayerScores(column[:, None], (self.spec.name,))
+        return LayerScores(table, names)
+
+
+def one_forward(values: Values, layers: int) -> tuple[int, int]:
+    """The passes of a detector that runs the network once."""
+    return 1, 0
 
 
 @dataclass(frozen=True)
@@ -204,11 +182,16 @@ class DetectorSpec:
         title: for people.
         reference: the paper.
         cost: network passes an image, in words.
+        passes: the same as numbers, (forward, backward), from the parameter values and the number K of layers.
         columns: score columns, in words.
         uses: what `fit` must be given: any of 'noise', 'ind', 'labels'.
         parameters: declared parameters.
         build: makes the detector from its spec and checked values.
         package: optional package that it needs, '' for none.
+        network: what it asks of the network, '' for nothing beyond logits.
+        fails: in one sentence for people, when it fails.
+        late: parameters that only `scores` reads, so that `Detector.retuned` may change them.
+        version: raised whenever the detector gives other scores for the same input, so that stored ones are not used.
     """
 
     name: str
@@ -220,9 +203,22 @@ class DetectorSpec:
     parameters: tuple[Parameter, ...]
     build: Callable[[DetectorSpec, Values], Detector]
     package: str = ""
+    passes: Passes = one_forward
+    network: str = ""
+    fails: str = ""
+    late: tuple[str, ...] = ()
+    version: int = 1
 
     def make(self, **values: object) -> Detector:
         """An unfitted detector; parameters left out have their defaults.
+
+        Raises:
+            InputError: an unknown parameter, or a value that is not allowed.
+        """
+        return self.build(self, self.check(values))
+
+    def check(self, values: Mapping[str, object]) -> dict[str, Value]:
+        """Every declared parameter's value, its default where none is given.
 
         Raises:
             InputError: an unknown parameter, or a value that is not allowed.
@@ -232,7 +228,7 @@ class DetectorSpec:
             if name not in known:
                 hint = did_you_mean(name, known) if known else "; it has none"
                 raise InputError(f"detector {self.name!r} has no parameter {name!r}{hint}")
-        return self.build(self, {name: p.check(values.get(name, p.default)) for name, p in known.items()})
+        return {name: p.check(values.get(name, p.default)) for name, p in known.items()}
 
 
 def chosen_layer(extractor: FeatureExtractor, name: Value) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from fssd_core.detectors.base import Detector, DetectorSpec, Given, Parameter, chosen_layer, layer_features
+from fssd_core.detectors.base import Detector, DetectorSpec, Given, chosen_layer, layer_features
+from fssd_core.detectors.parameters import Parameter
 from fssd_core.extractor import FeatureExtractor
-from fssd_core.runtime import Progress
-from fssd_core.singularity import GRADIENTS, estimate_fss, fssd
+from fssd_core.runtime import Progress, silent
+from fssd_core.singularity import GRADIENTS, estimate_fss, fssd, fssd_sweep
 from fssd_core.types import LayerScores
 
 
@@ -36,6 +39,16 @@ class Fssd(Detector):
                 progress=progress,
             )
 
+    def sweep(
+        self, images: Tensor, epsilons: Sequence[float], *, batch_size: int | None = None, progress: Progress = silent
+    ) -> dict[float, LayerScores]:
+        """Scores at several epsilons: one forward graph and K gradients, shared by all of them."""
+        with torch.enable_grad():
+            return fssd_sweep(
+                self._fitted(), images, self.fss, epsilons=epsilons, gradient=str(self.values["gradient"]),
+                batch_size=batch_size, progress=progress,
+            )  # fmt: skip
+
 
 class FeatureNorm(Detector):
     """One column, ||F_k(x)||: FSSD with F* put at 0. Near the logits it tells nearly the same story, without noise."""
@@ -55,6 +68,12 @@ class FeatureNorm(Detector):
         return self._column(images, norm, batch_size, progress)
 
 
+EPSILONS = (
+    *(0.0, 0.0001, 0.0002, 0.0004, 0.0006, 0.0008, 0.001, 0.002, 0.004, 0.006, 0.008),
+    *(0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2),
+)
+"""The 22 values that the authors' code chooses from."""
+
 FSSD = DetectorSpec(
     name="fssd",
     title="FSSD: distance to the feature space singularity",
@@ -63,7 +82,9 @@ FSSD = DetectorSpec(
     columns="one a layer",
     uses=("noise",),
     parameters=(
-        Parameter("epsilon", "float", 0.0, "perturbation in pixels, signed; 0 for none", low=-1.0, high=1.0),
+        Parameter(
+            "epsilon", "float", 0.0, "perturbation in pixels, signed; 0 for none", low=-1.0, high=1.0, grid=EPSILONS
+        ),
         Parameter(
             "gradient",
             "choice",
@@ -74,6 +95,10 @@ FSSD = DetectorSpec(
         ),
     ),
     build=Fssd,
+    passes=lambda values, layers: (1 + layers, layers) if values["epsilon"] else (1, 0),
+    late=("epsilon", "gradient"),
+    fails="Where unfamiliar images make features as large as familiar ones, so that layers are inverted and nobody has "
+    "labels to turn their signs.",
 )
 
 FEATURE_NORM = DetectorSpec(
@@ -85,4 +110,5 @@ FEATURE_NORM = DetectorSpec(
     uses=(),
     parameters=(Parameter("layer", "layer", "", "layer whose features are measured; empty for the last one"),),
     build=FeatureNorm,
+    fails="Where unfamiliar images make features as large as familiar ones.",
 )

@@ -10,8 +10,10 @@ from typing import Any
 
 from torch import nn
 
-from fssd_core.errors import ModelError
+from fssd_core.errors import InputError, ModelError
+from fssd_core.models import dropout
 from fssd_core.models.nets import MLP, AuthorsLeNet, CifarResNet, LeNet, Shape
+from fssd_core.models.nets_more import DenseNet, RowLSTM
 
 Shapes = Mapping[str, tuple[int, ...]]  # of a state dict
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -24,19 +26,21 @@ class ArchEntry:
     Attributes:
         name: the name for `--arch`.
         title: what it is, for people.
-        build: (classes, (C, H, W)) -> module with fresh weights.
+        build: (classes, (C, H, W)) -> module with fresh weights; takes `options` as keywords.
         input_shape: (C, H, W) it usually takes.
         mean: channel means it is usually trained with; None for plain pixels.
         std: channel standard deviations.
         taps: layers to read; empty where `default_layers` chooses.
         stem: key of the first weight, whose second dimension counts the input channels (or pixels).
         head: key of the last weight, whose first dimension counts the classes.
-        side: from the shapes of a state dict to the side of its square input, where the weights fix it.
+        side: from the shapes of a state dict to (channels, side) of its square input, where the weights fix it.
+        options: what can be chosen when it is built: 'activation' ('relu', 'tanh'), 'dropout'; empty where it is fixed.
+        small: whether it trains within minutes on a laptop's CPU.
     """
 
     name: str
     title: str
-    build: Callable[[int, Shape], nn.Module]
+    build: Callable[..., nn.Module]
     input_shape: Shape
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
@@ -44,6 +48,32 @@ class ArchEntry:
     stem: str
     head: str
     side: Callable[[Shapes], tuple[int, int]] | None = None
+    options: tuple[str, ...] = ()
+    small: bool = False
+
+    def make(self, classes: int, input_shape: Shape, *, activation: str = "relu", dropout: float = 0.0) -> nn.Module:
+        """A module with fresh weights.
+
+        Args:
+            classes: number of logits.
+            input_shape: (C, H, W).
+            activation: 'relu' or 'tanh'.
+            dropout: share of units left out while training, 0 to below 1.
+
+        Raises:
+            InputError: an option that this architecture does not have, or a value outside what is allowed.
+        """
+        self.check(activation, dropout)
+        chosen = {"activation": activation, "dropout": dropout}
+        return self.build(classes, input_shape, **{k: v for k, v in chosen.items() if k in self.options})
+
+    def check(self, activation: str, dropout: float) -> None:
+        """Raises InputError for an option that this architecture does not have, or a dropout outside 0..1."""
+        if not 0 <= dropout < 1:
+            raise InputError(f"dropout {dropout} was given; it is 0 to below 1")
+        for option, value, usual in (("activation", activation, "relu"), ("dropout", dropout, 0.0)):
+            if value != usual and option not in self.options:
+                raise InputError(f"{self.name!r} has a fixed {option}; leave {option} {value!r} out")
 
     def measure(self, shapes: Shapes) -> tuple[int, Shape]:
         """(classes, (C, H, W)) that a state dict of these shapes was made for.
@@ -74,6 +104,12 @@ def _mlp_side(shapes: Shapes) -> tuple[int, int]:
     return (1, side) if side * side == pixels else (3, isqrt(pixels // 3))
 
 
+def _rows_side(shapes: Shapes) -> tuple[int, int]:
+    """Rows are as long as a square image is wide; one that 3 divides is taken for RGB."""
+    row = shapes["hidden.weight_in"][2]
+    return (1, row) if row % 3 else (3, row // 3)
+
+
 def _torchvision(name: str, classes: int, input_shape: Shape) -> nn.Module:
     """A torchvision network with fresh weights."""
     from fssd_core.vision import torchvision
@@ -90,22 +126,21 @@ def _imagenet(name: str, title: str, stem: str, head: str, taps: tuple[str, ...]
 
 
 def _cifar(depth: int) -> ArchEntry:
-    build = partial(CifarResNet, depth=depth)
-    title = f"ResNet-{depth} for 32x32 images (He et al.)"
-    name = f"resnet-cifar{depth}"
-    taps = CifarResNet.taps
     return ArchEntry(
-        name, title, build, (3, 32, 32), IMAGENET_MEAN, IMAGENET_STD, taps, "conv1.weight", "linear.weight"
-    )
+        f"resnet-cifar{depth}", f"ResNet-{depth} for small images (He et al.)", partial(CifarResNet, depth=depth),
+        (3, 32, 32), IMAGENET_MEAN, IMAGENET_STD, CifarResNet.taps, "conv1.weight", "linear.weight",
+        options=_OPTIONS, small=depth < 20,
+    )  # fmt: skip
 
 
+_OPTIONS = ("activation", "dropout")
 _FMNIST_MEAN, _FMNIST_STD = (0.2860,), (0.3530,)
 _RESNET_TAPS = ("relu", "layer1", "layer2", "layer3", "layer4", "fc")
 _GREY: Shape = (1, 28, 28)
 _ENTRIES = [
     ArchEntry(
         "lenet", "LeNet of this project, 80,202 parameters", LeNet, _GREY, None, None, LeNet.taps,
-        "conv1.0.weight", "logits.weight", _lenet_side,
+        "conv1.0.weight", "logits.weight", _lenet_side, _OPTIONS, True,
     ),
     ArchEntry(
         "lenet-authors", "LeNet of the FSSD authors, 1.2 M parameters", AuthorsLeNet, _GREY, _FMNIST_MEAN, _FMNIST_STD,
@@ -113,9 +148,21 @@ _ENTRIES = [
     ),
     ArchEntry(
         "mlp", "Two hidden layers, 256 and 128 units", MLP, _GREY, None, None, MLP.taps,
-        "fc1.0.weight", "logits.weight", _mlp_side,
+        "fc1.0.weight", "logits.weight", _mlp_side, _OPTIONS, True,
     ),
-    *(_cifar(depth) for depth in (20, 32, 44, 56, 110)),
+    ArchEntry(
+        "densenet-small", "DenseNet for small images, 20,878 parameters", DenseNet, _GREY, None, None, DenseNet.taps,
+        "stem.0.weight", "logits.weight", None, _OPTIONS, True,
+    ),
+    ArchEntry(
+        "bilstm", "Bidirectional LSTM over the rows, 56,522 parameters", RowLSTM, _GREY, None, None, RowLSTM.taps,
+        "hidden.weight_in", "logits.weight", _rows_side, _OPTIONS, True,
+    ),
+    ArchEntry(
+        "lenet-dropout", "LeNet of this project with two dropout layers", dropout.DropoutLeNet, _GREY, None, None,
+        dropout.DropoutLeNet.taps, "conv1.0.weight", "logits.1.weight", dropout.side_of,
+    ),
+    *(_cifar(depth) for depth in (8, 14, 20, 32, 44, 56, 110)),
     *(
         _imagenet(name, f"{title} (torchvision)", "conv1.weight", "fc.weight", _RESNET_TAPS)
         for name, title in (

@@ -1,24 +1,32 @@
-"""`load_model`: a registered checkpoint ('demo/lenet@900'), a weight file or a folder of checkpoints."""
+"""`load_model`: a registered checkpoint ('demo/lenet@900', 'run/<id>'), a weight file or a folder of checkpoints."""
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from fssd_core.assets import assets_root
-from fssd_core.errors import ModelError, did_you_mean
+from fssd_core.errors import InputError, ModelError, did_you_mean
 from fssd_core.extractor import FeatureExtractor, default_layers
 from fssd_core.models.archs import ARCHS, ArchEntry
 from fssd_core.models.nets import Shape
-from fssd_core.models.weights import ask_for_arch, fill, fitting_archs, read_metadata, read_weights
+from fssd_core.models.registry import (
+    REGISTERED,
+    RUN_PREFIX,
+    ModelEntry,
+    at_step,
+    checkpoints,
+    list_models,
+    run_ids,
+    series_folder,
+)
+from fssd_core.models.weights import ask_for_arch, fill, fitting_archs, read_weights
 
-REGISTERED = {"demo/lenet": "lenet"}  # name -> folder of checkpoints under assets/models
-_STEP_FILE = re.compile(r"step-(\d+)\.safetensors")
+__all__ = ["REGISTERED", "LoadedModel", "ModelEntry", "list_models", "load_model"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,37 +72,11 @@ class LoadedModel:
         )
 
 
-@dataclass(frozen=True)
-class ModelEntry:
-    """A registered series of checkpoints.
-
-    Attributes:
-        name: the reference for `load_model`; with @STEP for one checkpoint, else the last.
-        arch: name in `list_archs()`.
-        title: what it is, for people.
-        steps: steps of the checkpoints, ascending.
-        accuracy: test accuracy of each step, 0..1.
-        epochs: passes over the training data at each step.
-    """
-
-    name: str
-    arch: str
-    title: str
-    steps: tuple[int, ...]
-    accuracy: dict[int, float] = field(default_factory=dict)
-    epochs: dict[int, float] = field(default_factory=dict)
-
-
-def list_models() -> list[ModelEntry]:
-    """The registered checkpoints whose files are there."""
-    return [_entry(name) for name, folder in REGISTERED.items() if _series(assets_root() / "models" / folder)]
-
-
 def load_model(ref: str, *, arch: str | None = None, step: int | None = None) -> LoadedModel:
     """The network of a registered checkpoint, a weight file, or a folder of `step-*.safetensors`.
 
     Args:
-        ref: 'demo/lenet' (its last step), 'demo/lenet@900', or a path.
+        ref: 'demo/lenet' (its last step), 'demo/lenet@900', 'run/<id>', or a path.
         arch: architecture of a file that does not say it and fits several or none; must agree with one that does.
         step: training step of a registered checkpoint or folder; None for the last.
 
@@ -102,23 +84,24 @@ def load_model(ref: str, *, arch: str | None = None, step: int | None = None) ->
         ModelError: unknown name, step or architecture, or a file that cannot be used; the message says what to do.
     """
     name, at, tail = ref.partition("@")
-    if at and name in REGISTERED:
+    registered = name in REGISTERED or name.startswith(RUN_PREFIX)
+    if at and registered:
         if not tail.isdigit() or step not in (None, int(tail)):
             raise ModelError(f"model {ref!r} with step {step}: give one step, as {name}@900 or as step=900")
         step = int(tail)
-    if name in REGISTERED:
-        series = _series(assets_root() / "models" / REGISTERED[name])
-        path, step = _at_step(name, series, step)
+    if registered:
+        path, step = at_step(name, checkpoints(series_folder(name)), step)
         return _load(f"{name}@{step}", path, arch, step)
     path = Path(ref).expanduser()
     if path.is_dir():
-        path, step = _at_step(ref, _series(path), step)
+        path, step = at_step(ref, checkpoints(path), step)
         return _load(f"{ref}@{step}", path, arch, step)
     if not path.is_file():
         if path.suffix in (".safetensors", ".pt", ".pth"):
             raise ModelError(f"there is no weight file {ref!r}; check the path (it is looked up from {Path.cwd()})")
+        known = [*REGISTERED, *(RUN_PREFIX + run for run in run_ids())]
         raise ModelError(
-            f"no model {ref!r}{did_you_mean(name, REGISTERED)}; a .safetensors, .pt or .pth file is allowed too"
+            f"no model {ref!r}{did_you_mean(name, known)}; a .safetensors, .pt or .pth file is allowed too"
         )
     loaded = _load(ref, path, arch, None)
     if step not in (None, loaded.step):
@@ -141,7 +124,8 @@ def _load(ref: str, path: Path, arch: str | None, step: int | None) -> LoadedMod
         raise ModelError(f"{path}: no architecture {name!r}{did_you_mean(name, ARCHS)}")
     entry = ARCHS[name]
     classes, input_shape = _measure(entry, weights.shapes)
-    module = _build(entry, classes, input_shape)
+    input_shape = _shape(path, weights.metadata, input_shape)
+    module = _build(entry, classes, input_shape, path, weights.metadata)
     fill(module, weights, path, name)
     mean, std = _normalisation(path, weights.metadata, entry, input_shape[0])
     taps = tuple(t for t in weights.metadata.get("taps", "").split(",") if t) or entry.taps or default_layers(module)
@@ -160,10 +144,30 @@ def _measure(entry: ArchEntry, shapes: dict[str, tuple[int, ...]]) -> tuple[int,
         return 10, entry.input_shape
 
 
-def _build(entry: ArchEntry, classes: int, input_shape: Shape) -> nn.Module:
-    """The network, without drawing from torch's global generator for weights that are overwritten."""
-    with torch.random.fork_rng(devices=[]):
-        return entry.build(classes, input_shape)
+def _shape(path: Path, metadata: dict[str, str], measured: Shape) -> Shape:
+    """(C, H, W) of the file where it says it, for some weights fit every size of image."""
+    if "input_shape" not in metadata:
+        return measured
+    try:
+        channels, height, width = (int(n) for n in json.loads(metadata["input_shape"]))
+        if min(channels, height, width) < 1 or max(channels, height, width) > 4096:
+            raise ValueError("a number is outside 1 to 4096")
+    except (ValueError, TypeError) as error:
+        raise ModelError(
+            f"{path}: its metadata `input_shape` {metadata['input_shape']!r} cannot be used ({error}); it is "
+            "[channels, height, width]; save the file again"
+        ) from error
+    return channels, height, width
+
+
+def _build(entry: ArchEntry, classes: int, input_shape: Shape, path: Path, metadata: dict[str, str]) -> nn.Module:
+    """The network as the file says, without drawing from torch's global generator for weights that are overwritten."""
+    try:
+        dropout = float(metadata.get("dropout", 0))
+        with torch.random.fork_rng(devices=[]):
+            return entry.make(classes, input_shape, activation=metadata.get("activation", "relu"), dropout=dropout)
+    except (InputError, ValueError) as error:
+        raise ModelError(f"{path}: its metadata cannot be used ({error}); save the file again") from error
 
 
 def _normalisation(
@@ -190,33 +194,3 @@ def _numbers(text: str) -> tuple[float, ...]:
     """'[0.485, 0.456]', '0.485,0.456' or 'null' -> numbers."""
     words = text.strip().strip("[]()").replace(",", " ").split()
     return () if words in (["null"], ["None"]) else tuple(float(word) for word in words)
-
-
-def _series(folder: Path) -> dict[int, Path]:
-    """Step -> file of the checkpoints in a folder, ascending."""
-    if not folder.is_dir():
-        return {}
-    found = {int(m[1]): p for p in folder.iterdir() if (m := _STEP_FILE.fullmatch(p.name))}
-    return dict(sorted(found.items()))
-
-
-def _at_step(name: str, series: dict[int, Path], step: int | None) -> tuple[Path, int]:
-    if not series:
-        raise ModelError(f"{name}: no checkpoint (step-*.safetensors) was found")
-    step = max(series) if step is None else step
-    if step not in series:
-        raise ModelError(f"{name} has no step {step}; its steps are {', '.join(map(str, series))}")
-    return series[step], step
-
-
-def _entry(name: str) -> ModelEntry:
-    facts = {s: read_metadata(p) for s, p in _series(assets_root() / "models" / REGISTERED[name]).items()}
-    last = facts[max(facts)]
-    return ModelEntry(
-        name,
-        last.get("arch", ""),
-        last.get("title", name),
-        tuple(facts),
-        {s: float(f["test_accuracy"]) for s, f in facts.items() if "test_accuracy" in f},
-        {s: float(f["epoch"]) for s, f in facts.items() if "epoch" in f},
-    )

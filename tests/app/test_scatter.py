@@ -15,11 +15,13 @@ import pytest
 
 from app import theme
 from app.components.packing import ATLAS_BUDGET, pack, pack_atlas, pack_points, unpack
+from app.components.selecting import Selection, encode, from_flags, identity, resolve
 from fssd_core.errors import InputError
 from fssd_core.types import Faithfulness, PointGroup, Projection
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "app" / "components" / "scatter_assets"
+SHARED = ROOT / "app" / "components" / "shared_assets"
 
 
 # ---- theme --------------------------------------------------------------------------------------------------------
@@ -317,15 +319,76 @@ def test_what_cannot_be_drawn_is_a_clear_error():
         pack_points(empty, options=OPTIONS)
 
 
+# ---- selection ----------------------------------------------------------------------------------------------------
+
+
+def test_bits_are_the_pages_lowest_first_and_resolve_to_rows_of_each_group():
+    given = projection().groups
+    said = encode(np.array([1, 0, 1, 0, 1, 1], bool), given)
+    assert said == {"of": identity(given), "count": 4, "bits": "NQ=="}  # 0b110101
+    chosen = resolve(said, given)
+    assert chosen.rows == {"fmnist:test": (0, 20), "mnist": (10,), "noise": (0,)}
+    assert len(chosen) == 4
+    assert chosen.of(given[0]).tolist() == [True, False, True]
+
+
+def test_any_selection_comes_back_as_it_was():
+    rng = np.random.default_rng(3)
+    counts = rng.integers(0, 40, 5)
+    stops = np.cumsum(counts)
+    groups = [
+        PointGroup(f"g{i}", "ood" if i else "ind", int(stop - n), int(stop), rng.permutation(1000)[:n])
+        for i, (n, stop) in enumerate(zip(counts, stops, strict=True))
+    ]
+    flags = rng.random(int(stops[-1])) < 0.3
+    chosen = resolve(encode(flags, groups), groups)
+    assert np.concatenate([chosen.of(g) for g in groups]).tolist() == flags.tolist()
+    assert len(chosen) == flags.sum()
+
+
+def test_ids_hold_where_points_stand_in_another_order_or_some_are_gone():
+    given = projection().groups
+    chosen = from_flags({given[0]: np.array([True, False, True]), given[1]: np.array([True, True])})
+    turned = PointGroup("fmnist:test", "ind", 0, 2, np.array([20, 10]))
+    assert chosen.of(turned).tolist() == [True, False]
+    assert chosen.within([turned]).rows == {"fmnist:test": (20,)}
+    assert identity([turned]) != identity(given)
+    moved = projection("pca")  # another view of the same images
+    assert identity(moved.groups) == identity(given)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"of": "other"}, "of the points other, the picture shows"),
+        ({"count": 3}, "has 1 bytes with 2 points; 6 points with 3 chosen take 1 bytes"),
+        ({"bits": "AwA="}, "has 2 bytes"),
+        ({"bits": "QQ=="}, "has 1 bytes with 2 points"),  # the second bit is of no point
+        ({"bits": "???"}, "not base64"),
+    ],
+)
+def test_bits_of_something_else_are_refused(change, words):
+    given = projection().groups
+    said = encode(np.array([1, 0, 0, 0, 0, 1], bool), given)
+    assert len(resolve(said, given)) == 2
+    with pytest.raises(InputError, match=words):
+        resolve({**said, **change}, given)
+
+
+def test_an_empty_selection_is_false():
+    assert not Selection()
+    assert len(Selection({"a": (1, 2)})) == 2
+
+
 # ---- component ----------------------------------------------------------------------------------------------------
 
 
 def test_the_script_is_one_offline_module():
     pytest.importorskip("streamlit")
-    from app.components.scatter import read_script
+    from app.components.modules import bundle
 
     for folder in (ASSETS, ASSETS / "atlas"):
-        script = read_script(folder)
+        script = bundle(folder)
         assert len(re.findall(r"^export default ", script, re.MULTILINE)) == 1
         assert not re.search(r"^\s*import\b|\bimport\(", script, re.MULTILINE)
         assert set(re.findall(r"https?://[^\"'\s]+", script)) <= {"http://www.w3.org/2000/svg"}
@@ -335,8 +398,8 @@ def test_every_asset_is_shipped_in_the_wheel():
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["app"]
     shipped = {path for pattern in patterns for path in (ROOT / "app").glob(pattern)}
     assets = {path for path in ASSETS.rglob("*") if path.is_file()}
-    assert len(assets) == 10
-    assert assets <= shipped
+    assert len(assets) == 11
+    assert assets | set(SHARED.iterdir()) <= shipped
 
 
 def _page() -> None:
@@ -347,7 +410,7 @@ def _page() -> None:
     from tests.app.test_scatter import projection
 
     state = scatter(projection(), images={"mnist": np.zeros((2, 4, 4), np.uint8)}, key="s")
-    st.json({"hidden": state.hidden, "selected": state.selected})
+    st.json({"hidden": state.hidden, "selected": state.selected, "chosen": dict(state.chosen.rows)})
 
 
 def test_component_sends_the_payload_and_gives_the_state_back():
@@ -355,9 +418,18 @@ def test_component_sends_the_payload_and_gives_the_state_back():
     at = testing.AppTest.from_function(_page)
     at.run()
     assert not at.exception
-    assert json.loads(at.json[0].value) == {"hidden": [], "selected": None}
+    assert json.loads(at.json[0].value) == {"hidden": [], "selected": None, "chosen": {}}
     sent = {e.proto.component_name: e.proto.bytes for e in at.get("bidi_component")}
     assert unpack(sent["fssd_scatter"])[0]["atlas"] == unpack(sent["fssd_atlas"])[0]["version"]
-    at.session_state["s"] = {"hidden": ["noise"], "selected": {"group": "mnist", "row": 10}}
+    given = projection().groups
+    lasso = encode(np.array([0, 1, 1, 0, 1, 0], bool), given)
+    at.session_state["s"] = {"hidden": ["noise"], "selected": {"group": "mnist", "row": 10}, "lasso": lasso}
     at.run()
-    assert json.loads(at.json[0].value) == {"hidden": ["noise"], "selected": ["mnist", 10]}
+    chosen = {"fmnist:test": [10, 20], "mnist": [10]}
+    assert json.loads(at.json[0].value) == {"hidden": ["noise"], "selected": ["mnist", 10], "chosen": chosen}
+    del at.session_state["s"]  # the component leaves the page and comes back: what was chosen stays
+    at.run()
+    assert json.loads(at.json[0].value)["chosen"] == chosen
+    at.session_state["s"] = {"lasso": encode(np.zeros(6, bool), given)}
+    at.run()
+    assert json.loads(at.json[0].value)["chosen"] == {}

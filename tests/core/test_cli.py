@@ -355,11 +355,11 @@ def test_stopping_says_so(run, monkeypatch):
 
 def test_list_as_json(report):
     everything = report("list")
-    assert list(everything) == ["models", "archs", "data", "detectors"]
+    assert list(everything) == ["models", "archs", "data", "detectors", "losses"]
     for what, rows in everything.items():
         assert report("list", what) == {what: rows}
         assert len({row["name"] for row in rows}) == len(rows) > 0
-    (demo,) = everything["models"]
+    demo = everything["models"][0]
     assert demo["name"] == "demo/lenet"
     assert demo["steps"] == list(list_models()[0].steps)
     assert {row["name"] for row in everything["data"]} >= {"fmnist:test", "mnist", "photo-patches", "uniform-noise"}

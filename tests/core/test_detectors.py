@@ -39,8 +39,20 @@ def one_thread():
         yield
 
 
-def extractor(layers=reference.LAYERS) -> FeatureExtractor:
-    return FeatureExtractor(reference.tiny_lenet(), layers, mean=reference.MEAN, std=reference.STD, device="cpu")
+def extractor(layers=reference.LAYERS, *, dropout: bool = False) -> FeatureExtractor:
+    module = reference.tiny_lenet()
+    if dropout:
+        module.relu3 = torch.nn.Sequential(module.relu3, torch.nn.Dropout(0.2))
+    return FeatureExtractor(module, layers, mean=reference.MEAN, std=reference.STD, device="cpu")
+
+
+# what has no default, or a default for more than 96 training images
+NEEDED = {"deep-ensemble": {"members": "demo/lenet"}, "knn": {"k": 5}}
+
+
+def extractor_for(spec: DetectorSpec) -> FeatureExtractor:
+    """A network with what the detector asks of it."""
+    return extractor(dropout=spec.network == "dropout layers")
 
 
 def labels() -> torch.Tensor:
@@ -48,8 +60,8 @@ def labels() -> torch.Tensor:
 
 
 def fitted(spec: DetectorSpec, net: FeatureExtractor | None = None, **values):
-    return spec.make(**values).fit(
-        net or extractor(), reference.pixels("ind"), labels(), noise=reference.noise("uniform")
+    return spec.make(**NEEDED.get(spec.name, {}), **values).fit(
+        net or extractor_for(spec), reference.pixels("ind"), labels(), noise=reference.noise("uniform")
     )
 
 
@@ -73,8 +85,8 @@ def test_the_table_names_its_entries():
 
 @every_detector
 def test_scores_are_finite_float32_columns(spec):
-    net = extractor()
-    detector = spec.make()
+    net = extractor_for(spec)
+    detector = spec.make(**NEEDED.get(spec.name, {}))
     assert detector.fit(net, reference.pixels("ind"), labels(), noise=reference.noise("uniform")) is detector
     scores = detector.scores(reference.pixels("ind"))
     assert scores.values.dtype == np.float32
@@ -97,7 +109,7 @@ def test_batches_and_order_change_nothing(spec):
 @every_detector
 @pytest.mark.parametrize("training", [True, False])
 def test_the_network_and_global_state_are_left_alone(spec, training):
-    net = extractor()
+    net = extractor_for(spec)
     net.module.train(training)
     for number, parameter in enumerate(net.module.parameters()):
         parameter.requires_grad_(number % 2 == 0)

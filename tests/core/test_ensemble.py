@@ -90,7 +90,7 @@ def test_labels_are_told_in_plain_words():
     assert (made.rule, made.labels) == ("standardised", "none (ind images only, for the spread)")
     made = e.logistic(real("ind"), real("ood").take(np.arange(50)), seed=0, labels="mnist")
     assert (made.rule, made.labels) == ("logistic", "96 ind + 50 ood images of mnist")
-    assert {e.uniform(LAYERS).rule, made.rule, "standardised", "manual"} == set(e.RULES)
+    assert {e.uniform(LAYERS).rule, made.rule, "standardised", "pseudo-ood", "manual"} == set(e.RULES)
 
 
 def test_standardised_gives_every_layer_spread_one():
@@ -191,9 +191,32 @@ def test_logistic_on_equal_columns_shares_the_weight():
     np.testing.assert_allclose(weights.alpha, weights.alpha[0], rtol=1e-3)
 
 
+def test_pseudo_ood_is_a_ridge_logistic_regression_and_says_that_no_ood_label_was_used():
+    ind, pseudo = gaussian(300, [3, 0], 0), gaussian(700, [0, 2], 1)
+    weights = e.pseudo_ood(ind, pseudo)
+    values = np.concatenate([ind.values, pseudo.values]).astype(np.float64)
+    truth = np.repeat([1, 0], [300, 700])
+    mean, std = values.mean(axis=0), values.std(axis=0)
+    oracle = LogisticRegression(class_weight="balanced", solver="lbfgs", tol=1e-10, max_iter=10_000)
+    oracle.fit((values - mean) / std, truth)
+    np.testing.assert_allclose(weights.alpha, oracle.coef_.ravel() / std, rtol=1e-4)
+    assert weights.alpha[0] > 0 > weights.alpha[1]
+    assert (weights.rule, weights.labels) == ("pseudo-ood", "none (pseudo-ood made from ind images)")
+
+
+def test_the_rows_to_fit_on_are_those_of_every_split():
+    for count, fit in ((4, 500), (77, 20), (2000, 500)):
+        rows = e.fit_rows(count, fit=fit, seed=3)
+        for other in (4, 50, 3000):
+            assert (rows == e.split(count, other, fit=fit, seed=3).fit_ind).all()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: e.pseudo_ood(real("ind"), gaussian(9, [0, 1], 0)), "pseudo-ood has a, b"),
+        (lambda: e.pseudo_ood(real("ind"), real("ood").take(np.array([0]))), "96 ind and 1 pseudo-ood images"),
+        (lambda: e.fit_rows(3, seed=0), "3 ind and 4 ood images are too few"),
         (lambda: e.standardised(real("ind").take(np.array([0]))), "1 ind image"),
         (lambda: e.standardised(LayerScores(np.ones((5, 2)), ("a", "b"))), "the 5 images have the same score"),
         (lambda: e.standardised(LayerScores(np.array([[1, np.nan], [1, 2]]), ("a", "b"))), "1 of 2 ind images"),

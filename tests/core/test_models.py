@@ -15,7 +15,8 @@ from torch import nn
 from fssd_core.assets import assets_root
 from fssd_core.data import load_data
 from fssd_core.errors import InputError, ModelError
-from fssd_core.models import ARCHS, list_archs, list_models, load_model
+from fssd_core.models import ARCHS, is_series, list_archs, list_models, load_model, weight_file
+from fssd_core.models.nets_more import BiLSTM
 from fssd_core.runtime import generator
 from fssd_core.training import build, save_checkpoint
 
@@ -43,7 +44,7 @@ def test_own_architectures_give_logits_and_taps_after_the_activation(name):
     assert list(seen) == list(entry.taps)
     assert torch.equal(seen[entry.taps[-1]], logits)
     for tap in entry.taps[:-1]:
-        assert seen[tap].min() >= 0, tap
+        assert tap in ("hidden", "last") or seen[tap].min() >= 0, tap
     classes, shape = entry.measure({k: tuple(v.shape) for k, v in module.state_dict().items()})
     assert (classes, shape) == (7, entry.input_shape)
 
@@ -60,6 +61,9 @@ def test_taps_are_read_before_pooling():
         ("lenet", 80_202),
         ("lenet-authors", 1_199_882),
         ("mlp", 784 * 256 + 256 + 256 * 128 + 128 + 1290),
+        ("densenet-small", 20_878),
+        ("bilstm", 56_522),
+        ("resnet-cifar8", 75_290),
         ("resnet-cifar20", 269_722),  # He et al. 2016: 0.27 M, 0.46 M, 0.66 M, 0.85 M
         ("resnet-cifar32", 464_154),
         ("resnet-cifar44", 658_586),
@@ -69,6 +73,66 @@ def test_taps_are_read_before_pooling():
 def test_numbers_of_parameters(name, count):
     module = ARCHS[name].build(10, ARCHS[name].input_shape)
     assert sum(p.numel() for p in module.parameters()) == count
+
+
+@pytest.mark.parametrize("name", [name for name in OWN if ARCHS[name].options])
+def test_activation_and_dropout_are_choices_that_keep_the_names_of_the_weights(name):
+    entry = ARCHS[name]
+    shape = (1, 28, 28)
+    plain = entry.make(10, shape)
+    other = entry.make(10, shape, activation="tanh", dropout=0.5)
+    assert list(plain.state_dict()) == list(other.state_dict())
+    kinds = {type(m) for m in other.modules()}
+    assert nn.Tanh in kinds
+    assert nn.ReLU not in kinds
+    other.load_state_dict(plain.state_dict())
+    x = torch.rand(4, *shape, generator=generator(0))
+    seen: dict[str, torch.Tensor] = {}
+    for tap in entry.taps:
+        other.get_submodule(tap).register_forward_hook(lambda _m, _i, out, tap=tap: seen.__setitem__(tap, out))
+    assert torch.equal(other.eval()(x), other(x))
+    assert any(seen[tap].min() < 0 for tap in entry.taps[:-1])
+    assert all(seen[tap].abs().max() <= 1 for tap in entry.taps[:-1]), "tanh stays within 1, and so do its means"
+    other.train()
+    with torch.random.fork_rng():
+        assert not torch.equal(other(x), other(x)), "dropout acts while training"
+
+
+def test_options_that_an_architecture_does_not_have_and_values_that_cannot_be():
+    for name, options, message in (
+        ("resnet18", {"activation": "tanh"}, "'resnet18' has a fixed activation; leave activation 'tanh' out"),
+        ("lenet-authors", {"dropout": 0.1}, "'lenet-authors' has a fixed dropout"),
+        ("lenet", {"activation": "rely"}, "no activation 'rely'; did you mean 'relu'"),
+        ("lenet", {"dropout": 1.0}, "dropout 1.0 was given; it is 0 to below 1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            ARCHS[name].make(10, (1, 28, 28), **options)
+
+
+def test_the_row_lstm_is_torchs_own_lstm():
+    ours = BiLSTM(5, 3).double()
+    theirs = nn.LSTM(5, 3, batch_first=True, bidirectional=True).double()
+    for direction, suffix in enumerate(("", "_reverse")):
+        getattr(theirs, f"weight_ih_l0{suffix}").data = ours.weight_in[direction].data
+        getattr(theirs, f"weight_hh_l0{suffix}").data = ours.weight_state[direction].data
+        getattr(theirs, f"bias_ih_l0{suffix}").data = ours.bias[direction].data
+        getattr(theirs, f"bias_hh_l0{suffix}").data.zero_()
+    x = torch.rand(2, 7, 5, generator=generator(0), dtype=torch.float64)
+    expected, (last, _) = theirs(x)
+    torch.testing.assert_close(ours(x), expected)
+    module = ARCHS["bilstm"].make(10, (1, 28, 28))
+    ends = module.last(module.hidden(torch.rand(2, 7, 28)))
+    assert ends.shape == (2, 128)
+    assert torch.equal(type(module.last)(3)(ours(x)), torch.cat([ours(x)[:, -1, :3], ours(x)[:, 0, 3:]], 1))
+    torch.testing.assert_close(type(module.last)(3)(expected), torch.cat([last[0], last[1]], 1))
+
+
+def test_a_dense_layer_keeps_what_it_was_given():
+    block = ARCHS["densenet-small"].make(10, (1, 28, 28)).eval().block1
+    x = torch.rand(1, 16, 8, 8, generator=generator(0))
+    first = block[0](x)
+    assert first.shape == (1, 24, 8, 8)
+    assert torch.equal(first[:, :16], x)
 
 
 def test_residual_shortcut_takes_every_second_pixel_and_pads_the_channels():
@@ -102,13 +166,12 @@ def test_every_torchvision_architecture_can_be_built_and_its_first_and_last_weig
         assert entry.measure({k: tuple(v.shape) for k, v in state.items()})[0] == 11, name
         modules = {key.rpartition(".")[0] for key in state}
         parents = {m.split(".")[0] for m in modules}
-        assert all(
-            t in modules or t in parents or t in ("relu", "stem", "pooled") or t[:4] == "relu" for t in entry.taps
-        )
+        bare = {"relu", "relu1", "relu2", "relu3", "stem", "pooled", "last"}  # taps without weights
+        assert all(t in modules | parents | bare for t in entry.taps), name
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)])
-@pytest.mark.parametrize("name", ["lenet", "lenet-authors", "mlp"])
+@pytest.mark.parametrize("name", ["lenet", "lenet-authors", "mlp", "bilstm"])
 def test_input_shape_and_classes_are_read_from_the_weights(tmp_path, name, shape):
     module = build(name, classes=4, input_shape=shape, generator=generator(0))
     save_checkpoint(tmp_path / "w.safetensors", module.state_dict(), {"arch": name})
@@ -123,7 +186,7 @@ def test_input_shape_and_classes_are_read_from_the_weights(tmp_path, name, shape
 
 
 def test_the_demo_series():
-    (entry,) = list_models()
+    entry = list_models()[0]
     assert (entry.name, entry.arch) == ("demo/lenet", "lenet")
     assert entry.steps[:9] == (0, 5, 10, 20, 50, 100, 200, 400, 900)
     assert len(entry.steps) >= 14
@@ -193,7 +256,100 @@ def test_a_folder_of_checkpoints_is_a_series(tmp_path):
         load_model(str(tmp_path / "none"))
 
 
+# --- runs
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("FSSD_HOME", str(tmp_path))
+    return tmp_path
+
+
+def save_run(home: Path, run_id: str, *steps: int, **facts: object) -> Path:
+    folder = home / "runs" / run_id
+    for step in steps:
+        said = {"arch": "lenet", "title": f"title of {run_id}", "step": step, "epoch": step / 10, **facts}
+        save_checkpoint(folder / f"step-{step:05d}.safetensors", lenet(seed=step).state_dict(), said)
+    return folder
+
+
+def test_a_run_is_a_registered_series(home):
+    assert [m.name for m in list_models()] == ["demo/lenet"]
+    folder = save_run(home, "first", 0, 5, 40, test_accuracy=0.75)
+    (home / "runs" / "empty").mkdir()
+    entry = list_models()[1]
+    assert (entry.name, entry.arch, entry.title) == ("run/first", "lenet", "title of first")
+    assert entry.steps == (0, 5, 40)
+    assert entry.accuracy == dict.fromkeys((0, 5, 40), 0.75)
+    assert entry.epochs == {0: 0.0, 5: 0.5, 40: 4.0}
+    assert load_model("run/first").ref == "run/first@40"
+    assert load_model("run/first@5").step == load_model("run/first", step=5).step == 5
+    assert is_series("run/first")
+    assert not is_series("run/empty")
+    assert not is_series("run/none")
+    assert weight_file("run/first") == folder / "step-00040.safetensors"
+    save_run(home, "first", 50)
+    assert list_models()[1].steps == (0, 5, 40, 50)
+    (folder / "step-00050.safetensors").write_bytes(b"half")
+    assert list_models()[1].steps == (0, 5, 40), "a damaged checkpoint is left out"
+    with pytest.raises(ModelError, match="not a whole"):
+        load_model("run/first@50")
+
+
+def test_a_study_of_a_running_run_reads_its_new_last_checkpoint(home):
+    from fssd_core.study import Study, open_model
+
+    save_run(home, "growing", 0)
+    study = Study(model="run/growing")
+    assert open_model(study).step == 0
+    save_run(home, "growing", 30)
+    assert open_model(study).step == 30
+
+
+@pytest.mark.parametrize(
+    ("ref", "message"),
+    [
+        ("run/frist", "no run 'run/frist'; did you mean 'run/first'"),
+        ("run/first@7", "has no step 7; its steps are 0, 5"),
+        ("run/first@x", "give one step, as run/first@900"),
+        ("run/../runs/first", "is not a run's name"),
+        ("run/..", "is not a run's name"),
+        ("run/", "is not a run's name"),
+        ("run//etc/passwd", "is not a run's name"),
+        ("run/first/step-00000.safetensors", "is not a run's name"),
+        ("run/link", "is a link to another folder"),
+    ],
+)
+def test_runs_that_cannot_be_opened(home, ref, message):
+    folder = save_run(home, "first", 0, 5)
+    (home / "runs" / "link").symlink_to(folder)
+    with pytest.raises(ModelError, match=message):
+        load_model(ref)
+    assert [m.name for m in list_models()] == ["demo/lenet", "run/first"]
+
+
 # --- people's own files
+
+
+def test_the_choices_of_a_training_are_read_from_the_metadata(tmp_path):
+    path = tmp_path / "w.safetensors"
+    made = ARCHS["resnet-cifar8"].make(5, (1, 28, 28), activation="tanh", dropout=0.25)
+    facts = {"arch": "resnet-cifar8", "activation": "tanh", "dropout": 0.25, "input_shape": (1, 28, 28)}
+    save_checkpoint(path, made.state_dict(), facts)
+    loaded = load_model(str(path))
+    assert (loaded.input_shape, loaded.classes, loaded.mean) == ((1, 28, 28), 5, None)
+    assert loaded.module.dropout.p == 0.25
+    x = torch.rand(2, 1, 28, 28, generator=generator(0))
+    assert torch.equal(loaded.module(x), made.eval()(x))
+    save_file(made.state_dict(), path)
+    assert load_model(str(path)).arch == "resnet-cifar8", "recognised without metadata, as ReLU"
+    for odd in ({"activation": "gelu"}, {"dropout": "much"}, {"input_shape": "[0, 28, 28]"}, {"input_shape": "28"}):
+        save_checkpoint(path, made.state_dict(), {**facts, **odd})
+        with pytest.raises(ModelError, match="cannot be used"):
+            load_model(str(path))
+    save_checkpoint(path, made.state_dict(), {**facts, "input_shape": "[3, 28, 28]"})
+    with pytest.raises(ModelError, match=r"do not fit 'resnet-cifar8'.*of another shape"):
+        load_model(str(path))
 
 
 @pytest.mark.parametrize("wrap", ["plain", "state_dict", "model_state_dict", "module.", "_orig_mod.", "both", "half"])

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import roc_auc_score
 
-from fssd_core import projection_embed
+from fssd_core import projection_embed, projection_umap
 from fssd_core.errors import CancelledError, InputError
 from fssd_core.extractor import FeatureExtractor
 from fssd_core.projection import VIEWS, group_circles, ind_median, plain_words, project, pseudo_classes, radius
@@ -428,7 +428,7 @@ def test_progress_runs_from_0_to_100(real, fitted, view):
     assert (done[0], done[-1]) == (0, 100)
     assert {total for _, total, _ in told} == {100}
     if "umap" in view:
-        assert sum("umap epochs" in what for _, _, what in told) >= projection_embed.EPOCHS
+        assert sum("umap epochs" in what for _, _, what in told) >= projection_umap.EPOCHS
 
 
 @needs_umap

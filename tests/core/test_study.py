@@ -8,9 +8,11 @@ import json
 import numpy as np
 import pytest
 
+from fssd_core import ensemble
 from fssd_core.data import load_data
 from fssd_core.errors import CancelledError, DataError, InputError, ModelError
 from fssd_core.metrics import auroc
+from fssd_core.pseudo_ood import make_pseudo_ood
 from fssd_core.runtime import generator
 from fssd_core.singularity import estimate_fss, fssd, uniform_noise
 from fssd_core.store import Store
@@ -20,12 +22,14 @@ from fssd_core.study import (
     layer_scores,
     open_data,
     open_model,
+    open_singularity,
     scores_key,
     stored_scores,
     study_layers,
     weights_by_rule,
 )
 from fssd_core.study_projection import VIEWS, features_projection, stored_projection
+from fssd_core.study_pseudo import pseudo_key, pseudo_scores, pseudo_source, stored_pseudo_sweep
 
 SMALL = Study(samples=60, points=40, ood=("mnist", "photo-patches"))
 
@@ -128,6 +132,45 @@ def test_cancelling_keeps_nothing_half_done(store, tmp_path):
     with pytest.raises(CancelledError):
         layer_scores(SMALL, "mnist", store=store, progress=stop)
     assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_pseudo_scores_are_algorithm_1_on_images_made_from_the_fitting_rows(store, monkeypatch):
+    assert stored_pseudo_sweep(SMALL, [0.0, 0.02], store=store) == {}
+    found = pseudo_scores(SMALL, epsilons=[0.0, 0.02], store=store)
+    source = pseudo_source(SMALL)
+    rows = {*source.rows.tolist()}
+    comparison = compare(SMALL, "mnist", *(layer_scores(SMALL, ref, store=store)[0.0] for ref in (SMALL.ind, "mnist")))
+    ind = open_data(SMALL, SMALL.ind)
+    assert rows == {*ind.rows[comparison.split.fit_ind].tolist()}
+    assert not rows & {*ind.rows[comparison.split.test_ind].tolist()}
+    extractor, _, fss = open_singularity(SMALL)
+    expected = fssd(extractor, make_pseudo_ood(source, seed=SMALL.seed).tensor(), fss)
+    np.testing.assert_allclose(found[0.0].values, expected.values, rtol=1e-5)
+    monkeypatch.setattr("fssd_core.pseudo_ood.make_pseudo_ood", lambda *a, **k: pytest.fail("made again"))
+    again = stored_pseudo_sweep(SMALL, [0.0, 0.01, 0.02], store=store)
+    assert list(again) == [0.0, 0.02]
+    np.testing.assert_array_equal(again[0.02].values, found[0.02].values)
+    np.testing.assert_array_equal(pseudo_scores(SMALL, store=store)[0.0].values, found[0.0].values)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"samples": 61}, {"step": 0}, {"layers": ("fc1",)}, {"ind": "mnist"}])
+def test_the_pseudo_key_depends_on_what_the_result_depends_on(change):
+    other = dataclasses.replace(SMALL, **{"ood": (), **change})
+    keys = {pseudo_key(s, pseudo_source(s), 0.0) for s in (SMALL, other)}
+    assert len(keys) == 2
+    same = dataclasses.replace(SMALL, ood=("digits8x8",), points=50)
+    assert pseudo_key(same, pseudo_source(same), 0.0) in keys
+
+
+def test_the_pseudo_rule_needs_no_ood_and_other_rules_no_pseudo(store):
+    comparison = compare(SMALL, "mnist", *(layer_scores(SMALL, ref, store=store)[0.0] for ref in (SMALL.ind, "mnist")))
+    made = pseudo_scores(SMALL, store=store)[0.0]
+    weights = weights_by_rule("pseudo-ood", comparison, pseudo=lambda: made)
+    assert weights == ensemble.pseudo_ood(comparison.fit_ind, made)
+    for rule in ("uniform", "standardised", "logistic", "1,2,3,4"):
+        weights_by_rule(rule, comparison, pseudo=lambda: pytest.fail("asked for"))
+    with pytest.raises(InputError, match=r"did you mean 'pseudo-ood'.*uniform, standardised, pseudo-ood"):
+        weights_by_rule("pseudo_ood", comparison)
 
 
 @pytest.mark.parametrize("view", ["centred-spokes", "pca"])

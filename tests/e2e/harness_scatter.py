@@ -6,6 +6,7 @@ one-layer net whose weights the 'checkpoint' slider scales, so that the points m
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
@@ -103,3 +104,4 @@ state = scatter(
     key="demo",
 )
 st.caption(f"hidden: {', '.join(state.hidden) or 'nothing'}; selected: {state.selected}")
+st.code(json.dumps({name: list(rows) for name, rows in state.chosen.rows.items()}), wrap_lines=True)

@@ -112,7 +112,7 @@ def test_alpha_changes_the_numbers_in_the_page_and_then_in_python_and_the_addres
     with open_page(browser, f"{url}/tuning") as page:
         tuned(page)
         before = tile(page, "auroc")
-        assert before > 0.99
+        assert before > 0.9
         page.get_by_role("slider", name=re.compile("conv1")).first.focus()
         page.keyboard.press("Home")
         page.wait_for_function(f"window.__fssdCockpit['tuning-cockpit'].metrics.auroc !== {before}")

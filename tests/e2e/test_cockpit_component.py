@@ -365,11 +365,46 @@ def test_undo_and_redo_go_through_what_was_let_go(browser: Any, server: str) -> 
 
 def test_inverted_and_uninformative_layers_raise_an_alarm(browser: Any, server: str) -> None:
     with shown(browser, server, "odd") as page:
-        badges = lambda: [badge.inner_text() for badge in page.locator(".layer .badge").all()]  # noqa: E731
-        assert badges() == ["inverted, flipped", "inverted, flipped", "", "uninformative"]
+        badges = [badge.inner_text() for badge in page.locator(".layer .badge").all()]
+        assert badges == ["inverted", "inverted", "", "uninformative"]
+        assert page.locator(".layer .badge.fixed").count() == 2  # logistic has flipped both
         page.get_by_role("button", name="uniform").click()
-        assert badges() == ["inverted", "inverted", "", "uninformative"]
-        assert "a negative weight (±) uses that" in page.locator(".cockpit").inner_text()
+        assert page.locator(".layer .badge.fixed").count() == 0
+        words = page.locator(".cockpit").inner_text()
+        assert "either uses the labels of mnist, and another ood set may lie the other way round" in words
+
+
+def test_an_inverted_layer_is_flipped_or_dropped_with_one_press_and_undone(browser: Any, server: str) -> None:
+    with shown(browser, server, "plain") as page:
+        page.get_by_role("button", name="uniform").click()
+        alpha = after_run(page, 1)["alpha"]
+        assert alpha == [1, 1, 1, 1]
+        singles = probe(page, "layerAurocs")
+        inverted = [layer for layer, auroc in zip(harness.LAYERS, singles, strict=True) if auroc < 0.5 - 0.05]
+        assert inverted == ["conv1", "conv2"]  # as drawn
+        offered = page.get_by_role("button", name=re.compile("^(Flip|Drop) [a-z0-9]+:"))
+        assert [b.inner_text() for b in offered.all()] == ["flip", "drop"] * 2
+        before = probe(page, "metrics.auroc")
+        flip = page.get_by_role("button", name="Flip conv1:")
+        flip.click()
+        assert after_run(page, 2)["alpha"] == [-1, 1, 1, 1]
+        assert flip.get_attribute("aria-pressed") == "true"
+        assert probe(page, "metrics.auroc") > before
+        drop = page.get_by_role("button", name="Drop conv2:")
+        drop.focus()
+        page.keyboard.press("Enter")
+        assert after_run(page, 3)["alpha"] == [-1, 0, 1, 1]
+        page.keyboard.press("Control+z")
+        assert after_run(page, 4)["alpha"] == [-1, 1, 1, 1]
+        page.keyboard.press("Control+z")
+        assert after_run(page, 5)["alpha"] == [1, 1, 1, 1]
+        assert flip.get_attribute("aria-pressed") == "false"
+        assert probe(page, "metrics.auroc") == before
+        page.get_by_label("Weight of conv2, as a number").fill("0.4")
+        press(page, "Enter")
+        page.get_by_role("button", name="Drop conv2:").click()
+        page.get_by_role("button", name="Flip conv2:").click()  # what was dropped comes back turned, of its own size
+        page.wait_for_function("window.__fssdCockpit.harness.state.alpha[1] === -0.4")
 
 
 def test_nothing_breaks_where_there_is_nothing_to_rank(browser: Any, server: str) -> None:

@@ -29,6 +29,30 @@ def save(page: Any, name: str, folder: Any) -> Any:
     return path
 
 
+def read_the_report(browser: Any, path: Any, seen: dict[str, Any]) -> None:
+    """In a browser without a network: the cockpit's numbers, readable on a screen and on one sheet of paper."""
+    with open_page(browser, "about:blank", color_scheme="dark", offline=True) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(path.as_uri())
+        text = page.locator("body").inner_text()
+        row = next(r.inner_text() for r in page.locator("tr").all() if r.inner_text().startswith(seen["state"]["ood"]))
+        assert f"{seen['metrics']['auroc']:.4f}" in row
+        counts = [cell for cell in text.splitlines() if cell.startswith(seen["state"]["ood"])]
+        assert any(f"{seen['confusion']['fp']:,}" in line and f"{seen['confusion']['tn']:,}" in line for line in counts)
+        assert "500 ind + 500 ood images of mnist" in text
+        assert [a for a in asked if not a.startswith(("file:", "data:"))] == []
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(23, 22, 20)"
+        assert page.evaluate("[...document.images].every((i) => i.naturalWidth === 28)")
+        for width in (1440, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.emulate_media(media="print")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        sheets = len(re.findall(rb"/Type\s*/Page\b", page.pdf(prefer_css_page_size=True)))
+        assert sheets == 1
+
+
 def test_the_exported_detector_gives_the_pages_verdicts(browser, url, tmp_path):
     with open_page(browser, f"{url}/tuning", accept_downloads=True) as page:
         page.wait_for_function(f"{PROBE}?.metrics?.auroc > 0", timeout=60_000)
@@ -37,13 +61,19 @@ def test_the_exported_detector_gives_the_pages_verdicts(browser, url, tmp_path):
         page.wait_for_timeout(1500)
         page.get_by_text("Take the detector with you").click()
         table = save(page, "scores.csv", tmp_path)
+        parquet = save(page, "scores.parquet", tmp_path)
         path = save(page, "detector.fssd", tmp_path)
+        report = save(page, "report.html", tmp_path)
+        seen = {name: page.evaluate(f"{PROBE}.{name}") for name in ("metrics", "confusion", "state")}
     bundle = read_bundle(path)
     assert bundle.weights.rule == "logistic"
     assert "mnist" in bundle.weights.labels
     assert {m.ood for m in bundle.measured} == {"photo-patches", "fmnist-inverted", "mnist"}
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
+    columns = pytest.importorskip("pyarrow.parquet").read_table(parquet).to_pylist()
+    assert [str(row["score"]) for row in columns] == [row["score"] for row in rows]
+    read_the_report(browser, report, seen)
     study, detector = Study(), load_detector(path)
     for ref in (study.ind, *study.ood):
         images = open_data(study, ref)

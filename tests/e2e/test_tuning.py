@@ -67,6 +67,39 @@ def test_the_exact_value_is_computed_once_an_epsilon_between_the_knots_is_let_go
         assert "logistic on mnist, ε 0.0137, labels: 500 ind + 500 ood images of mnist" in origin.inner_text()
 
 
+def test_back_leads_to_the_page_before_however_often_alpha_was_changed(browser: Any, dashboard: str) -> None:
+    with open_page(browser, dashboard) as page:
+        page.wait_for_function("window.__fssdScatter?.['features-scatter']", timeout=60_000)
+        for visit in range(2):
+            page.get_by_role("link", name="Tuning").click()
+            tuned(page)
+            page.get_by_role("button", name="logistic on mnist").click()
+            page.wait_for_function("location.search.includes('alpha=')")
+            steps = page.evaluate("history.length")
+            page.get_by_role("button", name="uniform").click()
+            page.wait_for_function("location.search.includes('alpha=uniform')")
+            page.get_by_role("button", name="FPR", exact=True).click()
+            page.wait_for_function("location.search.includes('choose=')")
+            assert page.evaluate("history.length") == steps, visit
+            page.go_back()
+            page.wait_for_function("location.pathname === '/'")
+            page.get_by_role("heading", name="Features").first.wait_for(timeout=60_000)
+        page.go_forward()
+        tuned(page)
+        assert probe(page, "state.preset") == "uniform", "what was tuned is kept"
+
+
+def test_the_page_starts_without_ood_labels_and_says_so(browser: Any, url: str) -> None:
+    with open_page(browser, url) as page:
+        tuned(page)
+        assert probe(page, "state.preset") == "pseudo-ood"
+        assert "no ood labels (pseudo-ood made from ind images)" in page.locator(".labels").inner_text()
+        assert "alpha" not in page.evaluate("location.search")
+        page.get_by_label("mnist", exact=True).check()
+        page.wait_for_function(f"{COCKPIT}.state.ood === 'mnist'")
+        assert probe(page, "metrics.auroc") > 0.85, "uniform weights score 0.08 here"
+
+
 def test_an_example_opens_its_page_and_pins_are_there_on_the_way_back(browser: Any, url: str) -> None:
     with open_page(browser, url) as page:
         tuned(page)

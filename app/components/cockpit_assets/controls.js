@@ -168,5 +168,5 @@ function pool(table) {
 function labelled(name, state, config) {
   const origin = state.preset ?? state.origin;
   const labels = (config.presets.find((preset) => preset.name === origin) ?? config.start).labels;
-  return origin !== null && labels.split(/[\s,;+()]+/).includes(name);
+  return origin !== null && !labels.startsWith("none") && labels.split(/[\s,;+()]+/).includes(name);
 }

@@ -1,5 +1,6 @@
 // ROC and precision-recall with the operating point as a handle: the same threshold, seen from two more sides.
 import { count, draggable, h, percent, setAttribute, setStyle, setText, share, short } from "./dom.js";
+import { figureMenu } from "./figure_file.js";
 import { needed } from "./metrics.js";
 import { Plot, line } from "./plot.js";
 
@@ -46,7 +47,7 @@ class CurvePanel {
     this.element = h(
       "section",
       { class: "panel", "aria-label": name },
-      h("header", {}, this.title, this.tools),
+      h("header", {}, this.title, h("div", { class: "tools" }, this.tools, figureMenu(this, `the ${name}`))),
       h("div", { class: "stage" }, this.canvas, this.handle),
       this.note,
     );

@@ -1,5 +1,6 @@
 // The histogram of ind against ood with the threshold as a line that can be dragged.
 import { count, draggable, h, scoreText, setAttribute, setStyle, setText } from "./dom.js";
+import { figureMenu } from "./figure_file.js";
 import { Plot, line } from "./plot.js";
 
 const MARGINS = { left: 54, right: 14, top: 26, bottom: 42 };
@@ -23,7 +24,7 @@ export class HistogramPanel {
     this.element = h(
       "section",
       { class: "panel", "aria-label": "Scores" },
-      h("header", {}, h("h3", {}, "Scores"), this.legend),
+      h("header", {}, h("h3", {}, "Scores"), h("div", { class: "tools" }, this.legend, figureMenu(this, "the histogram"))),
       h("div", { class: "stage" }, this.canvas, this.handle),
       this.outside,
     );

@@ -29,6 +29,7 @@ export function readLook(root, palette) {
     background,
     text: read("--st-text-color", colours.text),
     font: read("--st-font", "sans-serif"),
+    type: Number(read("--fssd-type", "1")) || 1, // presenter mode enlarges the type
     oodAt: (index) => (index < 0 ? colours.muted : colours.ood[index % colours.ood.length]),
   };
 }

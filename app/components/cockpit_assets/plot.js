@@ -46,7 +46,7 @@ export class Plot {
     const { context: c } = this;
     c.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     c.clearRect(0, 0, this.width, this.height);
-    if (this.font !== look.font) c.font = `12px ${look.font}`; // once: it costs more than all the lines of a frame
+    if (this.font !== look.font) c.font = `${Math.round(12 * (look.type ?? 1))}px ${look.font}`; // once: it costs more than all the lines of a frame
     if (this.font !== look.font) this.widths = new Map();
     this.font = look.font;
     c.lineJoin = "round";

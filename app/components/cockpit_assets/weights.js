@@ -38,6 +38,7 @@ export class WeightsPanel {
       ),
     );
     this.presets.replaceChildren(...this.buttons);
+    this.sizes = config.layers.map(() => 0);
     this.layers = config.layers.map((layer, k) => this.#row(layer, k));
     this.rows.replaceChildren(...this.layers.map((row) => row.element));
   }
@@ -69,6 +70,10 @@ export class WeightsPanel {
     };
     const zero = h("button", { type: "button", class: "icon", title: `Set ${layer} to 0`, "aria-label": `Set the weight of ${layer} to 0`, onclick: act(() => 0) }, "0");
     const flip = h("button", { type: "button", class: "icon", title: `Flip the sign of ${layer}`, "aria-label": `Flip the sign of the weight of ${layer}`, onclick: act(() => -cockpit.state.alpha[k]) }, "±");
+    const mend = (word, value, title) =>
+      h("button", { type: "button", class: "mend", title, "aria-label": title, "aria-pressed": "false", hidden: true, onclick: act(value) }, word);
+    const away = mend("flip", () => -this.#size(k), `Flip ${layer}: give it a negative weight`);
+    const drop = mend("drop", () => 0, `Drop ${layer}: give it the weight 0`);
     const badge = h("span", { class: "badge" });
     const bar = h("i", {});
     const auroc = h("span", { class: "number" });
@@ -76,10 +81,15 @@ export class WeightsPanel {
     const element = h(
       "div",
       { class: "layer", role: "group", "aria-label": layer },
-      h("div", { class: "head" }, h("span", { class: "name", title: layer }, layer), badge, meter, auroc),
+      h("div", { class: "head" }, h("span", { class: "name", title: layer }, layer), badge, away, drop, meter, auroc),
       h("div", { class: "set" }, slider, number, zero, flip),
     );
-    return { element, slider, number, badge, bar, auroc, meter };
+    return { element, slider, number, badge, bar, auroc, meter, away, drop };
+  }
+
+  /** How much weight a layer has or, once dropped, had; never nothing. */
+  #size(k) {
+    return Math.abs(this.cockpit.state.alpha[k]) || this.sizes[k] || 1;
   }
 
   update(model) {
@@ -92,6 +102,7 @@ export class WeightsPanel {
     const kinds = new Set();
     this.layers.forEach((row, k) => {
       const alpha = state.alpha[k];
+      this.sizes[k] = Math.abs(alpha) || this.sizes[k];
       setField(row.number, alpha.toFixed(3).replace(/^-(0\.000)$/, "$1"));
       if (Number(row.slider.value) !== alpha) row.slider.value = alpha;
       setStyle(row.slider, "--low", String(0.5 + 0.5 * Math.min(0, alpha)));
@@ -99,7 +110,7 @@ export class WeightsPanel {
       setAttribute(row.slider, "aria-valuetext", alpha.toFixed(3));
       if (layerAurocs) kinds.add(this.#judge(row, layerAurocs[k], alpha, config.margin));
     });
-    if (layerAurocs) setText(this.alarm, alarmInWords(kinds));
+    if (layerAurocs) setText(this.alarm, alarmInWords(kinds, model.oodName));
   }
 
   /** Shows a layer's own AUROC and its alarm; gives the alarm's kind. */
@@ -109,17 +120,24 @@ export class WeightsPanel {
     setStyle(row.bar, "width", `${(100 * Math.abs(auroc - 0.5)).toFixed(1)}%`);
     const kind = !(Math.abs(auroc - 0.5) > margin) ? "uninformative" : auroc < 0.5 ? "inverted" : "";
     const fixed = kind === "inverted" && alpha <= 0;
-    const text = fixed ? (alpha < 0 ? "inverted, flipped" : "inverted, unused") : kind;
-    setText(row.badge, Number.isNaN(auroc) ? "" : text);
+    setText(row.badge, Number.isNaN(auroc) ? "" : kind);
     setAttribute(row.badge, "class", `badge ${kind} ${fixed ? "fixed" : ""}`);
     setAttribute(row.meter, "class", `meter ${kind}`);
+    row.away.hidden = row.drop.hidden = kind !== "inverted";
+    setAttribute(row.away, "aria-pressed", String(alpha < 0));
+    setAttribute(row.drop, "aria-pressed", String(alpha === 0));
     return Number.isNaN(auroc) ? "" : kind;
   }
 }
 
-function alarmInWords(kinds) {
+function alarmInWords(kinds, oodName) {
   const parts = [];
-  if (kinds.has("inverted")) parts.push("Inverted: in this layer ood lies farther from F* than ind; a negative weight (±) uses that, 0 drops it.");
+  if (kinds.has("inverted")) {
+    parts.push(
+      `Inverted: in this layer ${oodName} lies farther from F* than ind. Flip gives it a negative weight, drop gives it none; ` +
+        `either uses the labels of ${oodName}, and another ood set may lie the other way round.`,
+    );
+  }
   if (kinds.has("uninformative")) parts.push("Uninformative: this layer alone is near chance (0.5).");
   return parts.join(" ");
 }

@@ -36,8 +36,8 @@ const STROKED = {
   ring: (c, x, y, r) => c.arc(x, y, r, 0, TAU),
 };
 
-/** One marker of radius r about (x, y); `halo` is the background's colour, drawn beneath as a thin rim. */
-function drawMarker(ctx, shape, x, y, r, colour, halo) {
+/** One marker of radius r about (x, y); `halo` is the background's colour, drawn beneath as a thin rim (`extra` wide). */
+function drawMarker(ctx, shape, x, y, r, colour, halo, extra = 1.1) {
   ctx.beginPath();
   ctx.lineCap = "round";
   ctx.lineJoin = "round";
@@ -46,7 +46,7 @@ function drawMarker(ctx, shape, x, y, r, colour, halo) {
     const width = Math.max(1.2, r * 0.55);
     if (halo) {
       ctx.strokeStyle = halo;
-      ctx.lineWidth = width + 1.1;
+      ctx.lineWidth = width + extra;
       ctx.globalAlpha *= 0.75;
       ctx.stroke();
       ctx.globalAlpha /= 0.75;
@@ -59,11 +59,19 @@ function drawMarker(ctx, shape, x, y, r, colour, halo) {
   (FILLED[shape] ?? FILLED.circle)(ctx, x, y, r);
   if (halo) {
     ctx.strokeStyle = halo;
-    ctx.lineWidth = 1.1;
+    ctx.lineWidth = extra;
     ctx.stroke();
   }
   ctx.fillStyle = colour;
   ctx.fill();
+}
+
+const CHOSEN_RIM = 3.6; // px, of both sides together
+
+/** The marker of a chosen point: a rim in the text's colour, kept apart from its neighbours by the background's. */
+function drawChosen(ctx, shape, x, y, r, colour, { text, background }) {
+  drawMarker(ctx, shape, x, y, r, background, background, CHOSEN_RIM + 2.8);
+  drawMarker(ctx, shape, x, y, r, colour, text, CHOSEN_RIM);
 }
 
 /** F*: a five-pointed gold star with a dark outline and a background rim, so that it stands out on any cloud. */
@@ -95,19 +103,21 @@ function drawStar(ctx, x, y, r, colours) {
  * times faster than one drawImage a point where the browser has no GPU, and looks the same everywhere.
  */
 class Stamps {
-  constructor(styles, radius, ratio, halo) {
-    this.half = Math.ceil((radius * 1.5 + 2) * ratio);
+  constructor(styles, radius, ratio, colours) {
+    this.half = Math.ceil((radius * 1.5 + 4) * ratio);
     const size = 2 * this.half + 1;
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = size;
     const ctx = canvas.getContext("2d", { willReadFrequently: true });
-    this.shapes = styles.map((style) => {
+    this.chosen = styles.length; // from here on: the same styles, as chosen points
+    this.shapes = [...styles, ...styles].map((style, k) => {
       ctx.setTransform(1, 0, 0, 1, 0, 0);
       ctx.clearRect(0, 0, size, size);
       ctx.translate(this.half + 0.5, this.half + 0.5);
       ctx.scale(ratio, ratio);
       ctx.globalAlpha = 1;
-      drawMarker(ctx, style.marker, 0, 0, radius, style.colour, halo);
+      if (k < styles.length) drawMarker(ctx, style.marker, 0, 0, radius, style.colour, colours.background);
+      else drawChosen(ctx, style.marker, 0, 0, radius, style.colour, colours);
       return this.shapeOf(new Uint32Array(ctx.getImageData(0, 0, size, size).data.buffer), size);
     });
   }

@@ -1,4 +1,4 @@
-// Scene: one function draws the whole picture into any 2D context, for the page and for the saved PNG alike.
+// Scene: one function draws the whole picture into any 2D context, for the page, the saved PNG and the SVG alike.
 
 /** The plot's rectangle, in CSS pixels: axes need room at the left and below, the centred views use all of it. */
 function plotRect(width, height, centred) {
@@ -197,9 +197,20 @@ function line(ctx, x0, y0, x1, y1) {
   ctx.stroke();
 }
 
+/** The visible points in the order of drawing: those that are not chosen, then the chosen ones on top. */
+function eachVisible({ order, visible, chosen }, draw) {
+  for (const pass of chosen ? [0, 1] : [0]) {
+    for (let k = 0; k < order.length; k++) {
+      const i = order[k];
+      if (visible[i] && (!chosen || chosen[i] === pass)) draw(i, pass);
+    }
+  }
+}
+
 /** Draws the visible points; returns how many lie inside the plot and how many visible ones lie outside. */
 function drawPoints(ctx, s, t, ratio) {
-  const { rect, order, position, visible, styleOf, stamps } = s;
+  if (ctx.vector) return drawVectors(ctx, s, t);
+  const { rect, position, styleOf, stamps } = s;
   const [scale, x0, y0] = [t.scale * ratio, t.x(0) * ratio, t.y(0) * ratio];
   stamps.prepare(ctx.canvas.width, ctx.canvas.height);
   const { half, width, height } = stamps;
@@ -211,23 +222,48 @@ function drawPoints(ctx, s, t, ratio) {
   };
   let drawn = 0;
   let outside = 0;
-  for (let k = 0; k < order.length; k++) {
-    const i = order[k];
-    if (!visible[i]) continue;
+  eachVisible(s, (i, pass) => {
     const x = Math.round(x0 + position[2 * i] * scale);
     const y = Math.round(y0 - position[2 * i + 1] * scale);
     if (x < bounds.left || x >= bounds.right || y < bounds.top || y >= bounds.bottom) {
       outside++;
-      continue;
+      return;
     }
     drawn++;
+    const style = styleOf[i] + pass * stamps.chosen;
     const inner = x - half >= bounds.left && x + half < bounds.right && y - half >= bounds.top && y + half < bounds.bottom;
-    if (inner) stamps.stamp(styleOf[i], x, y);
-    else stamps.stampClipped(styleOf[i], x, y, bounds);
-  }
+    if (inner) stamps.stamp(style, x, y);
+    else stamps.stampClipped(style, x, y, bounds);
+  });
   ctx.save();
   ctx.setTransform(1, 0, 0, 1, 0, 0);
   ctx.drawImage(stamps.finish(), 0, 0);
+  ctx.restore();
+  return { drawn, outside };
+}
+
+/** The same as vectors, each point a group with its name. */
+function drawVectors(ctx, s, t) {
+  const { rect, position, styleOf, styles, colours, radius } = s;
+  let drawn = 0;
+  let outside = 0;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(rect.x, rect.y, rect.w, rect.h);
+  ctx.clip();
+  eachVisible(s, (i, pass) => {
+    const [x, y] = [t.x(position[2 * i]), t.y(position[2 * i + 1])];
+    if (x < rect.x || x >= rect.x + rect.w || y < rect.y || y >= rect.y + rect.h) {
+      outside++;
+      return;
+    }
+    drawn++;
+    const { marker, colour } = styles[styleOf[i]];
+    ctx.group(`point cell${s.cellOf(i)}${pass ? " chosen" : ""}`, s.nameOf(i), () => {
+      if (pass) drawMarker(ctx, marker, x, y, radius, colour, colours.text, CHOSEN_RIM);
+      else drawMarker(ctx, marker, x, y, radius, colour, colours.background);
+    });
+  });
   ctx.restore();
   return { drawn, outside };
 }

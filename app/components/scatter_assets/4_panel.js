@@ -14,8 +14,14 @@ const ICONS = {
   plus: "M12 5v14M5 12h14",
   minus: "M5 12h14",
   reset: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
-  save: "M12 4v11M7 11l5 5 5-5M5 20h14",
+  pan: "M12 3v18M3 12h18M12 3l-2.5 2.5M12 3l2.5 2.5M12 21l-2.5-2.5M12 21l2.5-2.5M3 12l2.5-2.5M3 12l2.5 2.5M21 12l-2.5-2.5M21 12l-2.5 2.5",
+  lasso: "M8 15.5c-3-.7-5-2.6-5-5C3 7 7 4.5 12 4.5s9 2.5 9 6-4 6-9 6c-.7 0-1.4 0-2-.1M10 16.5a2 2 0 1 1-3.5-1.5A2 2 0 0 1 10 16.5zM9 18c.5 1.5-.5 2.5-2 3",
+  close: "M6 6l12 12M18 6L6 18",
 };
+
+const REGION_WORDS =
+  "Selection rectangle. Arrow keys move it, Shift and arrows change its size, Control makes small steps. Enter selects " +
+  "the visible points inside, Shift and Enter adds them, Alt and Enter takes them away. Escape clears.";
 
 function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -41,21 +47,34 @@ function buildPanel(root, actions) {
     note: make("div", { class: "note" }, make("span", {}), make("span", {})),
     live: make("div", { class: "live", "aria-live": "polite", role: "status" }),
     legend: make("div", { class: "legend", role: "group", "aria-label": "Groups" }),
+    region: make("div", { class: "region", tabindex: "0", role: "application", "aria-label": REGION_WORDS, "aria-roledescription": "selection rectangle", hidden: "" }, make("span", {})),
+    clear: make("button", { type: "button", class: "clear", title: "Clear the selection (Escape)", hidden: "", onclick: actions.clear }, icon("close"), make("span", {})),
   };
+  const tool = (name, label) => {
+    const made = button(name, label, (event) => actions.tool(name, event.detail === 0));
+    made.dataset.tool = name;
+    return made;
+  };
+  parts.tools = make(
+    "div",
+    { class: "zoom", role: "group", "aria-label": "What dragging does" },
+    tool("pan", "Move and zoom"),
+    tool("lasso", "Lasso: select points by drawing around them (key L)"),
+  );
   parts.stage = make(
     "div",
     { class: "stage", tabindex: "0", role: "application", "aria-roledescription": "scatter plot" },
     parts.scene,
     parts.overlay,
+    parts.region,
     parts.tooltip,
   );
-  const save = button("save", "Save PNG", actions.save);
-  save.classList.add("save");
-  save.append("PNG");
   const tools = make(
     "div",
     { class: "tools" },
+    parts.clear,
     parts.modes,
+    parts.tools,
     make(
       "div",
       { class: "zoom", role: "group", "aria-label": "Zoom" },
@@ -63,7 +82,7 @@ function buildPanel(root, actions) {
       button("plus", "Zoom in (key +)", actions.zoomIn),
       button("reset", "Whole picture (key 0)", actions.reset),
     ),
-    save,
+    saveMenu("the picture", { title: actions.name, make: actions.save }),
   );
   const heading = make("div", { class: "heading" }, parts.title, parts.subtitle);
   root.replaceChildren(
@@ -79,6 +98,11 @@ function buildPanel(root, actions) {
 }
 
 function fillModes(node, current, choose) {
+  const there = node.querySelectorAll("[data-mode]");
+  if (there.length) {
+    for (const button of there) button.setAttribute("aria-pressed", String(button.dataset.mode === current));
+    return;
+  }
   node.replaceChildren(
     make("span", { class: "modes-name", "aria-hidden": "true" }, "radius"),
     ...Object.entries(RADIUS_MODES).map(([mode, { name, help }]) =>
@@ -119,16 +143,36 @@ function toggleButton(name, pressed, label, chart, ...content) {
   );
 }
 
-/** Builds the legend: one toggle a group, the ind classes beneath ind, F* last. */
+/** What the legend's buttons are made of; while it stays, new data change their numbers only. */
+function legendKey(chart) {
+  const { groups, classNames } = chart.header;
+  const parts = groups.map((g) => [g.name, g.label, g.kind, g.marker, g.stop - g.start, g.colours[chart.theme]]);
+  return JSON.stringify([parts, classNames, [...chart.classCounts], chart.theme, chart.ratio, chart.colours]);
+}
+
+const meanWords = (group, median) =>
+  `${group.label}: ${formatCount(group.stop - group.start)} points, mean distance ${formatNumber(group.mean / median)} of the ind median`;
+
+/** Builds the legend: one toggle a group, the ind classes beneath ind, F* last. A click under way keeps its button. */
 function fillLegend(node, chart) {
   const { groups, classNames, median } = chart.header;
+  const key = legendKey(chart);
+  if (node.fssdKey === key) {
+    const buttons = [...node.querySelectorAll(".item")];
+    groups.forEach((group, k) => {
+      buttons[k].setAttribute("aria-label", meanWords(group, median));
+      buttons[k].querySelector(".mean").textContent = `${(group.mean / median).toFixed(2)}×`;
+    });
+    return;
+  }
+  node.fssdKey = key;
   const ratio = chart.ratio;
   const list = make("ul", { class: "groups" });
   for (const group of groups) {
     const count = group.stop - group.start;
     const mean = group.mean / median;
     const colour = group.colours[chart.theme];
-    const words = `${group.label}: ${formatCount(count)} points, mean distance ${formatNumber(mean)} of the ind median`;
+    const words = meanWords(group, median);
     const item = toggleButton(
       group.name,
       chart.isVisible(group.name),

@@ -10,7 +10,7 @@ class ChartState {
     this.header = header;
     if (!remembered.has(header.key)) {
       const fresh = { boxes: new Map(), hidden: new Set(header.hidden), mode: header.radiusMode, byClass: header.colourByClass };
-      remembered.set(header.key, { ...fresh, selected: null });
+      remembered.set(header.key, { ...fresh, selected: null, tool: "pan", chosen: new Map(), frame: null });
     }
     this.memory = remembered.get(header.key);
     if (previous && previous.radiusMode !== header.radiusMode) this.memory.mode = header.radiusMode;
@@ -23,6 +23,7 @@ class ChartState {
     for (let i = ind.start; i < ind.stop; i++) if (next.label[i] >= 0) this.classCounts[next.label[i]]++;
     this.order = this.drawingOrder();
     this.steps = null;
+    this.flagChosen();
     this.setHovered(-1);
   }
 

@@ -225,7 +225,7 @@ class ChartView extends ChartState {
   stampsNow() {
     const radius = this.markerRadius();
     if (!this.stamps || this.stamps.radius !== radius || this.stamps.ratio !== this.ratio) {
-      this.stamps = new Stamps(this.styles, radius, this.ratio, this.colours.background);
+      this.stamps = new Stamps(this.styles, radius, this.ratio, this.colours);
       Object.assign(this.stamps, { radius, ratio: this.ratio });
     }
     return this.stamps;
@@ -238,9 +238,9 @@ class ChartView extends ChartState {
   }
 
   sceneState(stamps) {
-    const { header, colours, theme, fontFamily, width, height, rect, box, fit, order, visible, styleOf, position } = this;
+    const { header, colours, theme, fontFamily, width, height, rect, box, fit, order, visible, styles, styleOf, position, chosen } = this;
     return {
-      ...{ colours, theme, fontFamily, width, height, rect, box, fit, order, visible, styleOf, position },
+      ...{ colours, theme, fontFamily, width, height, rect, box, fit, order, visible, styles, styleOf, position, chosen },
       ...{ centred: header.centred, groups: header.groups, spokes: header.spokes, axes: header.axes, fss: header.fss },
       ...{ median: header.median, mode: this.mode, byClass: this.byClass, ringAngle: this.ringAngle, stamps },
       isVisible: (name) => this.isVisible(name),
@@ -262,6 +262,7 @@ class ChartView extends ChartState {
     });
     this.drawOverlay();
     if (this.hovered >= 0 && !this.moving) this.showTooltip();
+    if (this.lassoing) this.showFrame(false);
   }
 
   drawOverlay() {
@@ -269,6 +270,7 @@ class ChartView extends ChartState {
     ctx.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     ctx.clearRect(0, 0, this.width, this.height);
     if (this.moving) return;
+    this.drawPath(ctx);
     const t = viewTransform(this.box, this.rect);
     const radius = this.markerRadius();
     for (const [index, size] of [
@@ -290,20 +292,23 @@ class ChartView extends ChartState {
     }
   }
 
-  save() {
-    const scale = Math.max(2, this.ratio);
-    const sceneAt = (ratio) => this.sceneState(new Stamps(this.styles, this.markerRadius(), ratio, this.colours.background));
-    const words = `${this.header.title || this.header.view} ${this.header.layer}`.toLowerCase().replace(/[^a-z0-9]+/g, "-");
-    download(paintFigure(this, sceneAt, scale), `fssd-${words.replace(/^-|-$/g, "")}.png`);
+  get atlas() {
+    return (this.header.atlas && window.__fssdAtlas?.get(this.header.atlas)) || null;
+  }
+
+  /** Number of the point's image in the atlas, -1 where its group has none. */
+  cellOf(index) {
+    const group = this.header.groups[this.model.groupOf[index]];
+    return group.cell < 0 ? -1 : group.cell + index - group.start;
   }
 
   /** The point's image as a canvas, or null where its group has none or the atlas has not come yet. */
   thumbnail(index) {
-    const group = this.header.groups[this.model.groupOf[index]];
-    const atlas = this.header.atlas && window.__fssdAtlas?.get(this.header.atlas);
-    if (!atlas || group.cell < 0) return null;
+    const { atlas } = this;
+    const cell = this.cellOf(index);
+    if (!atlas || cell < 0) return null;
     const { width, height, channels, pixels } = atlas;
-    const start = (group.cell + index - group.start) * width * height * channels;
+    const start = cell * width * height * channels;
     const image = new ImageData(width, height);
     for (let k = 0; k < width * height; k++) {
       for (let c = 0; c < 3; c++) image.data[4 * k + c] = pixels[start + k * channels + (channels === 3 ? c : 0)];

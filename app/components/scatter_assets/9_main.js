@@ -3,7 +3,7 @@
 const HOVER_PIXELS = 12;
 const charts = new WeakMap();
 
-class Scatter extends ChartView {
+class Scatter extends ChartLasso {
   constructor(parent) {
     super();
     this.host = parent.host ?? parent;
@@ -14,7 +14,10 @@ class Scatter extends ChartView {
     this.pointers = new Map();
     this.stats = { frameMs: 0, hoverMs: 0, frames: 0, drawn: 0, outside: 0 };
     this.parts = buildPanel(this.root, {
-      save: () => this.save(),
+      name: () => `${this.header.title || this.header.view} ${this.header.layer}`,
+      save: (format) => savedAs[format](this),
+      tool: (name, byKey) => this.setTool(name, byKey),
+      clear: () => this.clearChosen(),
       zoomIn: () => this.zoom(1.4),
       zoomOut: () => this.zoom(1 / 1.4),
       reset: () => this.resetView(),
@@ -55,6 +58,9 @@ class Scatter extends ChartView {
     }
     fillLegend(this.parts.legend, this);
     refreshLegend(this.parts.legend, this);
+    this.showTool();
+    this.showChosen();
+    if (first && this.chosenCount) this.tellChosen(); // back on the page: Python may have forgotten
     this.publish();
   }
 
@@ -87,7 +93,7 @@ class Scatter extends ChartView {
     const counts = this.header.groups.map(
       (g) => `${g.label} ${formatCount(g.stop - g.start)} points at ${formatNumber(g.mean / this.header.median)} of the ind median distance`,
     );
-    const keys = "Keys: plus, minus and zero zoom, arrows pan, N and P step through the points from F* outward.";
+    const keys = "Keys: plus, minus and zero zoom, arrows pan, N and P step through the points from F* outward, L selects points.";
     this.parts.stage.setAttribute("aria-label", `${title || "Scatter plot"}. F* is the gold star. ${counts.join("; ")}. ${keys}`);
   }
 
@@ -143,6 +149,7 @@ class Scatter extends ChartView {
 
   hiddenChanged() {
     this.restyle();
+    this.showChosen();
     refreshLegend(this.parts.legend, this);
     clearTimeout(this.sending);
     this.sending = setTimeout(() => this.setStateValue("hidden", [...this.hidden].sort()), 250);
@@ -192,7 +199,7 @@ class Scatter extends ChartView {
   }
 
   listen() {
-    const { stage } = this.parts;
+    const { stage, region } = this.parts;
     stage.addEventListener("pointerdown", (event) => this.pointerDown(event));
     stage.addEventListener("pointermove", (event) => this.pointerMove(event));
     for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, (event) => this.pointerUp(event));
@@ -201,6 +208,8 @@ class Scatter extends ChartView {
     stage.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     stage.addEventListener("keydown", (event) => this.key(event));
     stage.addEventListener("blur", () => this.setHovered(-1));
+    region.addEventListener("keydown", (event) => this.frameKey(event));
+    region.addEventListener("focus", () => this.showFrame(true));
   }
 
   place(event) {
@@ -215,6 +224,9 @@ class Scatter extends ChartView {
     this.parts.stage.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, place);
     if (this.pointers.size === 1) this.pressed = { ...place, moved: false };
+    if (!this.lassoing) return;
+    if (this.pointers.size === 1) this.startPath(place);
+    else this.path = null; // two fingers zoom
   }
 
   pointerMove(event) {
@@ -230,8 +242,11 @@ class Scatter extends ChartView {
     if (this.pointers.size === 1) {
       if (!this.pressed.moved && Math.hypot(place.x - this.pressed.x, place.y - this.pressed.y) < 4) return;
       this.pressed.moved = true;
-      this.parts.stage.classList.add("dragging");
-      this.pan(place.x - last.x, place.y - last.y);
+      if (this.path) this.extendPath(place);
+      else if (!this.lassoing) {
+        this.parts.stage.classList.add("dragging");
+        this.pan(place.x - last.x, place.y - last.y);
+      }
     } else {
       this.pressed.moved = true;
       const other = [...this.pointers].find(([id]) => id !== event.pointerId)[1];
@@ -246,6 +261,7 @@ class Scatter extends ChartView {
     if (!this.pointers.delete(event.pointerId)) return;
     if (this.pointers.size) return;
     this.parts.stage.classList.remove("dragging");
+    if (this.path && this.endPath(event)) return;
     if (event.type === "pointercancel" || this.pressed.moved) return;
     const touch = event.pointerType === "touch";
     const place = this.place(event);
@@ -280,8 +296,9 @@ class Scatter extends ChartView {
       p: () => this.step(-1),
       Home: () => this.step("first"),
       End: () => this.step("last"),
+      l: () => this.setTool(this.lassoing ? "pan" : "lasso", true),
       Enter: () => this.select(this.hovered),
-      Escape: () => this.setHovered(-1),
+      Escape: () => this.escape(),
     };
     const act = arrows[event.key] ? () => this.pan(...arrows[event.key]) : acts[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!act) return;
@@ -350,6 +367,11 @@ class Scatter extends ChartView {
       },
       get hovered() {
         return chart.hovered;
+      },
+      /** [group name, row] of the chosen points. */
+      get chosen() {
+        const { groups } = chart.header;
+        return [...(chart.chosen ?? []).keys()].filter((i) => chart.chosen[i]).map((i) => [groups[chart.model.groupOf[i]].name, chart.model.row[i]]);
       },
       pixelOf(index) {
         const t = viewTransform(chart.box, chart.rect);

@@ -1,0 +1,83 @@
+"""The universality table as a heatmap: one row a network, one column an ood set; the number stands in its cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from app import theme
+from app.figures.transfer import STEPS
+from fssd_core.summary import UNINFORMATIVE
+from fssd_core.universality import OOD, CellResult
+
+TITLES = {
+    ("auroc", "trained"): "AUROC of the distance to F*",
+    ("auroc", "untrained"): "AUROC of the distance to F* before training",
+    ("auroc", "change"): "What training adds to the AUROC",
+    ("ratio", "trained"): "Mean distance to F* over the ind mean",
+    ("ratio", "untrained"): "Mean distance to F* over the ind mean, before training",
+    ("ratio", "change"): "What training adds to the relative distance (below 0: nearer)",
+}
+
+
+def universality_map(
+    results: Sequence[CellResult], *, value: str, when: str, layer: int, mode: theme.Mode
+) -> go.Figure:
+    """Blue: nearer to F* than ind (or nearer than before); red: farther. Framed: ood does not lie nearer.
+
+    Args:
+        results: networks with numbers.
+        value: 'auroc' or 'ratio'.
+        when: 'trained', 'untrained' or 'change'.
+        layer: index into each network's layers, -1 the deepest.
+        mode: 'light' or 'dark'.
+    """
+    table = [[_number(r, name, value, when, layer) for name in OOD] for r in results]
+    good = [[_goodness(x, value, when) for x in row] for row in table]
+    names = [f"{r.cell.arch} · {r.cell.activation} · {r.cell.loss}" + _seed(r) for r in results]
+    sign = "+" if when == "change" else ""
+    figure = go.Figure(
+        go.Heatmap(
+            z=good, x=list(OOD), y=names, zmin=0, zmax=1, colorscale=[list(step) for step in STEPS[mode]],
+            text=[[f"{x:{sign}.2f}" for x in row] for row in table], texttemplate="%{text}",
+            customdata=[[[r.layers[layer], r.auroc[n][layer], r.ratio[n][layer]] for n in OOD] for r in results],
+            hovertemplate="%{y}<br>against %{x}, layer %{customdata[0]}<br>trained: AUROC %{customdata[1]:.3f}, "
+            "distance ÷ ind %{customdata[2]:.3f}<extra></extra>",
+            showscale=False, xgap=2, ygap=2,
+        )
+    )  # fmt: skip
+    for row, r in enumerate(results):
+        for column, name in enumerate(OOD):
+            number = (r.auroc_untrained if when == "untrained" else r.auroc)[name][layer]
+            if when != "change" and number <= UNINFORMATIVE:
+                figure.add_shape(
+                    type="rect", x0=column - 0.48, x1=column + 0.48, y0=row - 0.44, y1=row + 0.44,
+                    line={"width": 1.6, "color": theme.REJECT[mode]},
+                )  # fmt: skip
+    framed = "" if when == "change" else f"framed: AUROC at most {UNINFORMATIVE:g}, ood does not lie nearer"
+    figure.update_layout(
+        title={"text": TITLES[value, when], "subtitle": {"text": framed}, "x": 0},
+        xaxis={"side": "top", "fixedrange": True},
+        yaxis={"autorange": "reversed", "fixedrange": True, "automargin": True},
+        margin={"l": 8, "r": 8, "t": 112, "b": 8},
+        height=150 + 24 * len(results),
+    )
+    return figure
+
+
+def _number(result: CellResult, name: str, value: str, when: str, layer: int) -> float:
+    trained = (result.auroc if value == "auroc" else result.ratio)[name][layer]
+    untrained = (result.auroc_untrained if value == "auroc" else result.ratio_untrained)[name][layer]
+    return {"trained": trained, "untrained": untrained, "change": trained - untrained}[when]
+
+
+def _goodness(number: float, value: str, when: str) -> float:
+    """0 (against the claim) to 1 (for it); 0.5 is neither."""
+    toward = number if value == "auroc" else -number
+    neutral = 0.0 if when == "change" else 0.5 if value == "auroc" else -1.0
+    return min(1.0, max(0.0, 0.5 + (toward - neutral) * (1.0 if value == "auroc" and when != "change" else 0.7)))
+
+
+def _seed(result: CellResult) -> str:
+    return f" · seed {result.cell.seed}" if result.cell.seed else ""
