@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from app import tuning_presets
 from app.corruption_state import Page, Tuned
 from app.inspection import Operating
 from fssd_core import ensemble
@@ -18,7 +19,7 @@ ALPHA, ORIGIN, HAND = "_corruption_alpha", "_corruption_origin", "_corruption_by
 def alpha_controls(study: Study, page: Page, tuned: Tuned) -> tuple[Weights, Operating]:
     """(alpha, threshold by the Tuning page's rule under it) as the page's widgets stand."""
     layers = page.result.detectors[page.ours].layers
-    start = tuned.setting.weights if tuned.setting else ensemble.uniform(layers)
+    start = tuned.setting.weights if tuned.setting else tuning_presets.default(tuned.presets)
     origin = (study, start)
     if st.session_state.get(ORIGIN) != origin or ALPHA not in st.session_state:
         st.session_state[ORIGIN], st.session_state[ALPHA] = origin, start
@@ -45,8 +46,8 @@ def alpha_controls(study: Study, page: Page, tuned: Tuned) -> tuple[Weights, Ope
     operating = tuned.operating(weights, study, epsilon)
     whose = "the Tuning page's" if tuned.setting else "the usual"
     st.caption(
-        f"Labels used for alpha: {weights.labels}. ε {epsilon:.4g}. Threshold {operating.threshold:.4g} by {whose} rule: "
-        f"{operating.said}."
+        f"Labels used for alpha: {weights.labels}. ε {epsilon:.4g}. Threshold {operating.threshold:.4g} by {whose} "
+        f"rule: {operating.said}."
     )
     return weights, operating
 

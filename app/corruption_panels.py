@@ -46,8 +46,8 @@ def say_notes(page: Page) -> None:
     """What must be known of the images and the types."""
     result = page.result
     words = (
-        f"{len(result.rows):,} clean images of {title_of(page.spec.study.ind)}, the positive class, each against its own "
-        f"corruptions: {len(result.types)} types, {len(result.severities)} severities."
+        f"{len(result.rows):,} clean images of {title_of(page.spec.study.ind)}, the positive class, each against its "
+        f"own corruptions: {len(result.types)} types, {len(result.severities)} severities."
     )
     if page.left_out:
         words += f" {page.left_out} drawn images are left out, because alpha may be fitted on them."
@@ -98,7 +98,8 @@ def _claim(found: list[Claim]) -> None:
         st.dataframe([_claim_row(c) for c in found], hide_index=True, key="corruption-claim")
         st.caption(
             "AUROC. 95 % percentile intervals over 500 bootstrap draws of types and images together (the images' part "
-            "linearised). Each comparison stands for itself: of twenty without a true difference, one is decided by chance."
+            "linearised). Each comparison stands for itself: of twenty without a true difference, one is decided by "
+            "chance."
         )
 
 
@@ -204,8 +205,8 @@ def _strip(study: Study, page: Page, weights: Weights, operating: Operating, pic
     )
     truth = f" It is labelled {name_of(names, labels[row])}." if row in labels else ""
     st.caption(
-        f"Severity 1 to {result.severities[-1]} from left to right. FSSD's score, ✓ accepted at {operating.threshold:.4g} "
-        f"or more, ✗ rejected; below it what the network takes the image for.{truth}"
+        f"Severity 1 to {result.severities[-1]} from left to right. FSSD's score, ✓ accepted at "
+        f"{operating.threshold:.4g} or more, ✗ rejected; below it what the network takes the image for.{truth}"
     )
 
 

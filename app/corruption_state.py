@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from app import inspection, session, tuning_presets
+from app import inspection, session, tuning_presets, tuning_pseudo
 from app.components.cockpit import Setting
 from app.names import class_names, title_of
 from fssd_core import ensemble
@@ -200,7 +200,7 @@ def _presets(study: Study, epsilon: float) -> dict[str, Weights]:
         ref: stored_sweep(study, ref, KNOTS, store=session.store(), root=session.data_root())
         for ref in (study.ind, *study.ood)
     }
-    sweeps = {ref: sweep for ref, sweep in found.items() if 0.0 in sweep}
+    sweeps = {ref: sweep for ref, sweep in found.items() if 0.0 in sweep and len(sweep[0.0]) >= ensemble.SMALLEST}
     if study.ind not in sweeps or len(sweeps) < 2:
         return {"uniform": ensemble.uniform(study_layers(study))}
     knots = set.intersection(*(set(sweep) for sweep in sweeps.values()))
@@ -209,7 +209,9 @@ def _presets(study: Study, epsilon: float) -> dict[str, Weights]:
     plain: Mapping[str, Comparison] = {
         ref: compare(study, ref, ind, sweep[0.0]) for ref, sweep in sweeps.items() if ref != study.ind
     }
-    return tuning_presets.presets(study, sweeps, plain, min(max(epsilon, min(knots)), max(knots)))
+    pseudo = tuning_pseudo.stored(study, sorted(knots))
+    inside = min(max(epsilon, min(knots)), max(knots))
+    return tuning_presets.presets(study, sweeps, plain, inside, pseudo=pseudo)
 
 
 def offered_sets() -> list[str]:

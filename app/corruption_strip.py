@@ -20,7 +20,7 @@ STYLE = """<style>
 .fssd-strip h4{{margin:0 0 3px;padding:0;font-size:.85rem;font-weight:600}}
 .fssd-strip h4 small{{font-weight:400;opacity:.7}}
 .fssd-strip ol{{display:grid;grid-template-columns:repeat({columns},1fr);gap:4px;margin:0;padding:0;list-style:none}}
-.fssd-strip li{{margin:0;padding:0;text-align:center;font-size:.72rem;line-height:1.25;font-variant-numeric:tabular-nums}}
+.fssd-strip li{{margin:0;padding:0;text-align:center;font-size:.72rem;line-height:1.25}}
 .fssd-strip i{{display:block;aspect-ratio:{ratio};image-rendering:pixelated;border-radius:3px 3px 0 0;
   background-image:url({sprite});background-size:{across}% {down}%}}
 .fssd-strip b{{display:block;height:5px;border-radius:0 0 3px 3px;margin-bottom:2px}}

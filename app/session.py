@@ -49,7 +49,7 @@ def worker() -> Worker:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def remembered(slot: str, _make: Callable[[], T]) -> T:
-    """What `_make` gives, kept for all sessions under a slot that says everything it depends on; errors are not kept."""
+    """What `_make` gives, kept for all sessions by a slot that says everything it depends on; errors are not kept."""
     return _make()
 
 

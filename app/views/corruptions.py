@@ -17,8 +17,8 @@ ASKED = "_corruptions_asked"
 IMAGES = (100, 200, 500, 1000, 2000)
 CHOICES = {"All 19": "all", "ImageNet-C's 15": "imagenet-c", "Our 16": "sixteen", "Some": ""}
 CHOICE_HELP = (
-    "ImageNet-C has 15 types; 4 more came with it (speckle noise, Gaussian blur, spatter, saturate). Which 16 the paper's "
-    "slides meant is not known: “Our 16” are the 15 and speckle noise, our own choice."
+    "ImageNet-C has 15 types; 4 more came with it (speckle noise, Gaussian blur, spatter, saturate). Which 16 the "
+    "paper's slides meant is not known: “Our 16” are the 15 and speckle noise, our own choice."
 )
 
 

@@ -1,4 +1,4 @@
-"""The Corruptions page through AppTest: at once from what ships, following alpha, threshold and choices; clear when not."""
+"""The Corruptions page through AppTest: at once from what ships, following alpha and choices; clear where not."""
 
 from __future__ import annotations
 

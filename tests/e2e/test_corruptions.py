@@ -1,4 +1,4 @@
-"""The Corruptions page in a real browser: at once, moved by a slider, with the Tuning page's alpha, on a narrow dark page."""
+"""The Corruptions page in a real browser: at once, moved by a slider, with the Tuning page's alpha, narrow and dark."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def ready(page: Any) -> None:
 def mean_of_fssd(page: Any) -> list[float]:
     """What the first figure draws for FSSD."""
     return page.evaluate(
-        "[...document.querySelector('.js-plotly-plot').data.find(t => t.name === 'FSSD' && t.mode === 'lines+markers').y]"
+        "[...document.querySelector('.js-plotly-plot').data.find(t => t.name === 'FSSD' && "
+        "t.mode === 'lines+markers').y]"
     )
 
 
