@@ -21,6 +21,7 @@ page = st.navigation(
         st.Page(VIEWS / "speed.py", title="Why it concentrates", icon=":material/speed:"),
         st.Page(VIEWS / "tuning.py", title="Tuning", icon=":material/tune:"),
         st.Page(VIEWS / "inspect.py", title="Inspect", icon=":material/frame_inspect:"),
+        st.Page(VIEWS / "corruptions.py", title="Corruptions", icon=":material/foggy:"),
         st.Page(VIEWS / "methods.py", title="Methods", icon=":material/leaderboard:"),
         st.Page(VIEWS / "train.py", title="Train", icon=":material/model_training:"),
         st.Page(VIEWS / "universality.py", title="Universality", icon=":material/grid_on:"),

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import streamlit as st
 
@@ -21,9 +22,11 @@ from fssd_core.runtime import describe_device, pick_device
 from fssd_core.store import Store, default_root
 from fssd_core.study import Study, open_data, study_layers
 
-SHIPPED = (Path(__file__).resolve().parent.parent / "assets" / "store",)
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+SHIPPED = (ASSETS / "store", ASSETS / "corruptions")
 WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth")
 MAX_OFFERED = 200
+T = TypeVar("T")
 
 
 def data_root() -> Path | None:
@@ -42,6 +45,12 @@ def store() -> Store:
 def worker() -> Worker:
     """The computing process of all sessions."""
     return Worker(store().root, store().shipped, data_root())
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def remembered(slot: str, _make: Callable[[], T]) -> T:
+    """What `_make` gives, kept for all sessions by a slot that says everything it depends on; errors are not kept."""
+    return _make()
 
 
 @st.cache_data(ttl=5, show_spinner=False)

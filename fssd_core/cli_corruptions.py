@@ -20,7 +20,7 @@ from fssd_core.cli_common import (
     progress_of,
     write_table,
 )
-from fssd_core.corruption_claim import Claim, claim, in_words
+from fssd_core.corruption_claim import Claim, claim, claim_table, in_words
 from fssd_core.corruption_detectors import FSSD, default_detectors
 from fssd_core.corruption_study import CorruptionStudy, corruption_scores
 from fssd_core.corruption_table import CorruptionResult, Floats, auroc_draws, image_draws, metric_table, spread
@@ -30,7 +30,8 @@ from fssd_core.data.corruptions import SETS, group_of_type
 from fssd_core.errors import InputError
 from fssd_core.store import Store
 from fssd_core.study import Study
-from fssd_core.types import Weights
+from fssd_core.study_pseudo import pseudo_scores
+from fssd_core.types import LayerScores, Weights
 
 METRICS = ("aupr_in", "aupr_out", "fpr80", "fpr95", "detection_error")
 Scored = dict[str, tuple[Floats, Floats]]
@@ -56,7 +57,7 @@ def add_corruptions_command(commands: Any) -> None:
     add(
         "--alpha",
         default="uniform",
-        help="uniform (default), standardised, logistic (uses labels of these corruptions), or one number a layer",
+        help="uniform (default), standardised, pseudo-ood, logistic (labels of these corruptions), or a number a layer",
     )
     add("--limit", type=int, metavar="N", help="draw at most N images; default: all")
     add("--seed", type=int, default=0, help="of the draw, the corruptions, the noise and the bootstrap")
@@ -119,7 +120,9 @@ def run(arguments: argparse.Namespace) -> None:
     for note in result.notes:
         print(f"fssd: note: {note}", file=sys.stderr)
     ours = next((label for label in result.detectors if label.split(":")[0] == FSSD), FSSD)
-    weights, tested = weights_by_rule(arguments.alpha, result, ours=ours, seed=arguments.seed)
+    weights, tested = weights_by_rule(
+        arguments.alpha, result, ours=ours, seed=arguments.seed, pseudo=lambda: _pseudo(asked.study, arguments)
+    )
     scored = {label: s.combined(weights.get(label)) for label, s in tested.detectors.items()}
     generator = np.random.default_rng(arguments.seed)
     rows = _rows(tested, scored, arguments.draws, generator)
@@ -137,6 +140,11 @@ def run(arguments: argparse.Namespace) -> None:
         print(json.dumps(report, indent=1))
     else:
         _print(report, tested, scored, claims)
+
+
+def _pseudo(study: Study, arguments: argparse.Namespace) -> LayerScores:
+    found = pseudo_scores(study, store=Store(), root=arguments.data_root, progress=progress_of(arguments))
+    return found[study.epsilon]
 
 
 def _rows(
@@ -242,20 +250,3 @@ def _print(report: dict[str, Any], result: CorruptionResult, scored: Scored, cla
     print(
         f"\n{report['computed']} results computed, {report['stored']} from the store, {report['seconds']:.1f} seconds"
     )
-
-
-def claim_table(claims: list[Claim]) -> str:
-    """The claims as a Markdown table."""
-    lines = [
-        "| severity | FSSD, mean ± sd | against | mean ± sd | difference of means | higher? "
-        "| variance ratio | smaller? | both |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for c in claims:
-        (low, high), (small, large) = c.difference_interval, c.ratio_interval
-        lines.append(
-            f"| {c.severity} | {c.mean:.3f} ± {c.sd:.3f} | {c.rival} | {c.rival_mean:.3f} ± {c.rival_sd:.3f} "
-            f"| {c.difference:+.3f} [{low:+.3f}, {high:+.3f}] | {c.higher_mean} "
-            f"| {c.ratio:.2f} [{small:.2f}, {large:.2f}] | {c.smaller_variance} | **{c.verdict}** |"
-        )
-    return "\n".join(lines)

@@ -204,3 +204,20 @@ def in_words(found: list[Claim]) -> str:
         f"severit{'ies' if len(severities) != 1 else 'y'}, {len(found)} comparisons: "
         f"{HOLDS} in {counts[HOLDS]}, {FAILS} in {counts[FAILS]}, {OPEN} in {counts[OPEN]}."
     )
+
+
+def claim_table(claims: list[Claim]) -> str:
+    """The claims as a Markdown table."""
+    lines = [
+        "| severity | FSSD, mean ± sd | against | mean ± sd | difference of means | higher? "
+        "| variance ratio | smaller? | both |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for c in claims:
+        (low, high), (small, large) = c.difference_interval, c.ratio_interval
+        lines.append(
+            f"| {c.severity} | {c.mean:.3f} ± {c.sd:.3f} | {c.rival} | {c.rival_mean:.3f} ± {c.rival_sd:.3f} "
+            f"| {c.difference:+.3f} [{low:+.3f}, {high:+.3f}] | {c.higher_mean} "
+            f"| {c.ratio:.2f} [{small:.2f}, {large:.2f}] | {c.smaller_variance} | **{c.verdict}** |"
+        )
+    return "\n".join(lines)

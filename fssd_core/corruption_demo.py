@@ -13,9 +13,10 @@ from fssd_core.corruption_strip import corruption_strip
 from fssd_core.corruption_study import PREDICTED, CorruptionStudy, Opened, corruption_scores
 from fssd_core.corruption_table import CorruptionResult
 from fssd_core.detectors import DETECTORS
+from fssd_core.ensemble import SMALLEST, split
 from fssd_core.runtime import Progress, silent
 from fssd_core.store import Store
-from fssd_core.study import Study
+from fssd_core.study import Study, open_data
 
 IMAGES = 500
 BESIDE = ("feature-norm", "knn", "max-logit")  # shipped too, as far as the table has them
@@ -28,11 +29,14 @@ def demo_corruptions() -> CorruptionStudy:
 
 
 def demo_strip_rows(opened: Opened) -> Iterator[int]:
-    """One row a class: the first of it."""
-    labels = opened.images.labels
-    assert labels is not None
-    for label in np.unique(labels):
-        yield int(opened.images.rows[int(np.argmax(labels == label))])
+    """One row a class: the first that the page shows, so none of those that alpha may be fitted on there."""
+    images, study = opened.images, Study()
+    pool = open_data(study, study.ind)
+    fitted = pool.rows[split(len(pool), SMALLEST, seed=study.seed).fit_ind]
+    shown = images.take(np.flatnonzero(~np.isin(images.rows, fitted)))
+    assert shown.labels is not None
+    for label in np.unique(shown.labels):
+        yield int(shown.rows[int(np.argmax(shown.labels == label))])
 
 
 def build_demo_corruptions(root: Path, *, progress: Progress = silent) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from fssd_core.data import DATA, ImageSet, load_data
 from fssd_core.detectors import DETECTORS, Detector, DetectorSpec
 from fssd_core.errors import InputError, lookup
 from fssd_core.extractor import FeatureExtractor
+from fssd_core.models import load_model
 from fssd_core.runtime import Progress
 from fssd_core.study import BATCH, Study, open_model, open_singularity
 
@@ -134,7 +135,11 @@ def fit_facts(run: DetectorRun, study: Study, fit: ImageSet | None) -> dict[str,
     uses = run.spec.uses
     if unknown := [need for need in uses if need not in GIVEN]:
         raise InputError(f"detector {run.name!r} is fitted on {', '.join(unknown)}, which a corruption study has not")
-    facts: dict[str, Any] = {"detector": run.name, "values": run.make().values}
+    values = run.make().values
+    facts: dict[str, Any] = {"detector": run.name, "version": run.spec.version, "values": values}
+    members = [name.strip() for name in str(values.get("members", "")).split(",") if name.strip()]
+    if members:
+        facts["members"] = [load_model(name).weight_hash for name in members]
     if "noise" in uses:
         facts |= {"noise_samples": study.noise_samples, "seed": study.seed}
     if fit is not None and {"ind", "labels"} & set(uses):
@@ -169,11 +174,6 @@ def fitted(run: DetectorRun, study: Study, fit: ImageSet | None, *, progress: Pr
         progress(done, total, f"{what} to fit {run.label}")
 
     return run.make().fit(extractor, **given, batch_size=BATCH, progress=told)
-
-
-def at_epsilon(study: Study, epsilon: float) -> Study:
-    """The study with FSSD's perturbation at another size."""
-    return replace(study, epsilon=epsilon)
 
 
 def extractor_of(study: Study) -> FeatureExtractor:

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fssd_core import ensemble
 from fssd_core.corruption_table import CorruptionResult
 from fssd_core.errors import InputError, did_you_mean
 from fssd_core.types import LayerScores, Weights
 
-RULES = ("uniform", "standardised", "logistic")
+RULES = ("uniform", "standardised", "pseudo-ood", "logistic")
 
 
 def weights_by_rule(
-    rule: str, result: CorruptionResult, *, ours: str, seed: int
+    rule: str, result: CorruptionResult, *, ours: str, seed: int, pseudo: Callable[[], LayerScores] | None = None
 ) -> tuple[dict[str, Weights], CorruptionResult]:
     """({detector: alpha}, the result on the rows to test on).
 
-    'uniform' weighs every column 1. 'standardised' divides by the spread over clean images. 'logistic' is fitted on
+    'uniform' weighs every column 1. 'standardised' divides by the spread over clean images. 'pseudo-ood' is FSSD's own
+    (blurred, warped, cut ind images stand for ood); other detectors are then standardised. 'logistic' is fitted on
     clean against corrupted images of all types and severities together, so it has seen labels of these very
-    corruptions. The last two look at half of the images (500 at most), and every number is of the other half. Numbers
-    by hand are for FSSD alone; other detectors with several columns are then uniform.
+    corruptions. All but the first look at half of the images (500 at most), and every number is of the other half.
+    Numbers by hand are for FSSD alone; other detectors with several columns are then uniform.
 
     Args:
         rule: one of RULES, or one comma-separated number a layer.
         result: all detectors.
         ours: label of FSSD, which numbers by hand are for.
         seed: of the split.
+        pseudo: gives FSSD's scores of pseudo-ood made from the images that may be fitted on.
 
     Raises:
         InputError: an unknown rule, another number of values than layers, or unpaired images with a fitted rule.
@@ -41,7 +45,10 @@ def weights_by_rule(
     weights = {}
     for label, scores in several.items():
         ind = LayerScores(scores.clean[fit], scores.layers)
-        if rule == "standardised":
+        if rule == "pseudo-ood" and label == ours and pseudo is not None:
+            weights[label] = ensemble.pseudo_ood(ind, pseudo())
+            continue
+        if rule != "logistic":
             weights[label] = ensemble.standardised(ind)
             continue
         ood = LayerScores(scores.cells[:, :, fit].reshape(-1, len(scores.layers)), scores.layers)

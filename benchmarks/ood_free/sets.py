@@ -131,6 +131,7 @@ def reported_sets(outside: dict[str, str], count: int) -> dict[str, Pixels]:
         outside: {name: path of an .npz}.
         count: at most this many images of each, drawn with seed 0.
     """
+
     def drawn(ref: str) -> Pixels:
         return load_data(ref, shape=(1, SIDE, SIDE)).sample(count, seed=0).images
 

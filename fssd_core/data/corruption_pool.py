@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 
 import numpy as np
 
 from fssd_core.data.corruptions import Corrupted, check_available, corrupt
-from fssd_core.data.images import ImageSet, Pixels
+from fssd_core.data.images import ImageSet, Pixels, Rows
 from fssd_core.errors import InputError, MemoryShortError
 
 Cell = tuple[str, int]
@@ -62,9 +64,9 @@ def corrupted_cells(
 
     def fill() -> None:
         while len(waiting) < max(2 * count, len(parts)) + count and (task := next(tasks, None)) is not None:
-            (kind, severity), part = task
-            rows = images.rows[part]
-            waiting.append(pool.submit(_work, images.images[part], kind, severity, rows, seed))
+            cell, part = task
+            with _light_start():
+                waiting.append(pool.submit(_work, images.images[part], cell, images.rows[part], seed))
 
     try:
         fill()
@@ -94,10 +96,25 @@ def _joined(made: Sequence[Corrupted], parts: Sequence[slice]) -> Corrupted:
     return Corrupted(np.concatenate([one.images for one in made]), np.concatenate(unchanged))
 
 
-def _work(
-    images: Pixels, kind: str, severity: int, rows: np.ndarray[tuple[int], np.dtype[np.int64]], seed: int
-) -> Corrupted:
-    return corrupt(images, kind, severity, rows=rows, seed=seed)
+def _work(images: Pixels, cell: Cell, rows: Rows, seed: int) -> Corrupted:
+    return corrupt(images, *cell, rows=rows, seed=seed)
+
+
+@contextmanager
+def _light_start() -> Iterator[None]:
+    """A process started inside does not import the program's main module, which would bring torch along.
+
+    multiprocessing finds that module by these two names; what a task needs is found by its own module's name.
+    """
+    main = vars(sys.modules["__main__"])
+    names: tuple[str, ...] = ("__spec__", "__file__")
+    kept = {name: main.pop(name) for name in names if name in main}
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        del main["__spec__"]
+        main.update(kept)
 
 
 def _start() -> None:

@@ -22,6 +22,7 @@ from fssd_core.corruption_weights import weights_by_rule
 from fssd_core.ensemble import manual
 from fssd_core.errors import InputError
 from fssd_core.metrics import auroc, metrics
+from fssd_core.types import LayerScores
 
 
 def result(
@@ -200,6 +201,10 @@ def test_rules_for_alpha_keep_the_images_they_saw_out_of_the_numbers():
     assert (len(fitted), len(tested.rows)) == (20, 20)
     expected = 1 / made.detectors["fssd"].clean[fitted].astype(float).std(axis=0)
     np.testing.assert_allclose(weights["fssd"].alpha, expected, rtol=1e-6)
+    ood = LayerScores(made.detectors["fssd"].clean[:10] - 4, ("a", "b"))
+    weights, tested = weights_by_rule("pseudo-ood", made, ours="fssd", seed=0, pseudo=lambda: ood)
+    assert (weights["fssd"].rule, len(tested.rows)) == ("pseudo-ood", 20)
+    assert all(alpha > 0 for alpha in weights["fssd"].alpha)
     weights, _ = weights_by_rule("logistic", made, ours="fssd", seed=0)
     assert "these very corruptions (4 types, 2 severities)" in weights["fssd"].labels
     weights, tested = weights_by_rule("-1,0.5", made, ours="fssd", seed=0)
