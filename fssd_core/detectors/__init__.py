@@ -11,6 +11,7 @@ from fssd_core.detectors.before_head import BEFORE_HEAD
 from fssd_core.detectors.fssd import FEATURE_NORM, FSSD
 from fssd_core.detectors.mahalanobis import MAHALANOBIS
 from fssd_core.detectors.odin import ODIN
+from fssd_core.detectors.ood_free import FSSD_OOD_FREE
 from fssd_core.detectors.outlier_exposure import OUTLIER_EXPOSURE
 from fssd_core.detectors.parameters import Parameter
 from fssd_core.detectors.sampling import DEEP_ENSEMBLE, MC_DROPOUT
@@ -19,6 +20,7 @@ from fssd_core.errors import lookup
 
 DETECTORS: dict[str, DetectorSpec] = {
     "fssd": FSSD,
+    "fssd-ood-free": FSSD_OOD_FREE,
     "msp": MSP,
     "odin": ODIN,
     "mahalanobis": MAHALANOBIS,
