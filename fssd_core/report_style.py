@@ -53,6 +53,7 @@ th,td{padding:3px 8px 3px 0;border-bottom:1px solid var(--line);text-align:right
 th{font-weight:600;color:var(--muted)}
 th:first-child,td:first-child{text-align:left;overflow-wrap:anywhere;min-width:8.6em}
 th[scope=row]{font-weight:400;color:var(--text)}
+td:not(.words){white-space:nowrap}
 td.words,.said th{text-align:left}
 small{display:block;color:var(--muted);font-size:.86em;white-space:nowrap}
 .key{display:inline-block;width:1.5em;height:0;margin-right:.5em;vertical-align:.25em;border-top:3px solid}

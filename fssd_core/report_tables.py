@@ -81,7 +81,7 @@ def _odd_words(report: Report) -> str:
             told.append(f"On {escape(name)} ood lies farther from F* than ind in {listed(map(escape, inverted))}")
     if not told:
         return "No layer is inverted on these sets."
-    return "; ".join(told) + ". There the theory fails: alone, such a layer helps only with a negative alpha."
+    return ". ".join(told) + ". There the theory fails: alone, such a layer helps only with a negative alpha."
 
 
 def matrix_table(report: Report) -> str:

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-
 from benchmarks.ood_free import cifar, report
 from benchmarks.ood_free.nets import DEVELOPMENT, REPORT, fit_images, network
 from benchmarks.ood_free.sets import development_sets, reported_sets
@@ -93,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ood_free", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one network a side, few images; writes no results")
     parser.add_argument("--networks", help="only these, comma-separated (lenet-100, lenet-0, mlp-2 ...)")
-    parser.add_argument("--work", type=Path, default=Path(".fssd") / "ood_free", help="folder of what is kept (%(default)s)")
+    parser.add_argument(
+        "--work", type=Path, default=Path(".fssd") / "ood_free", help="folder of what is kept (%(default)s)"
+    )
     parser.add_argument(
         "--outside", action="append", default=[], metavar="NAME=FILE.npz",
         help="an ood set that is not bundled, for the report (notMNIST=...); brought to grey 28x28",

@@ -43,7 +43,16 @@ def _all() -> list[Candidate]:
         Candidate("radius: Gaussian by class", (RADIUS,), combine.gaussian_by_class),
         Candidate("radius: nearest neighbours", (RADIUS,), combine.nearest_in_columns),
     ]
-    single = {"M": POOLED, "G": MAHA, "G0": MAHA_0, "G*": MAHA_FSS, "N": NEAR, "N0": NEAR_0, "N*": NEAR_FSS, "K0": ANY_0}
+    single = {
+        "M": POOLED,
+        "G": MAHA,
+        "G0": MAHA_0,
+        "G*": MAHA_FSS,
+        "N": NEAR,
+        "N0": NEAR_0,
+        "N*": NEAR_FSS,
+        "K0": ANY_0,
+    }
     out += [Candidate(f"{short} = {family}", (family,), z) for short, family in single.items()]
     out += [Candidate(f"radius + {short}", (RADIUS, family), z) for short, family in single.items()]
     out += [

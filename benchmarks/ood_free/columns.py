@@ -76,9 +76,7 @@ def _of_layer(number: int, layer: str, fit: Features, labels: Rows, star: Singul
     return {f"{family}: {layer}": column for family, column in out.items()}
 
 
-def _of_view(
-    name: str, view: Callable[[Features], Array], references: Array, labels: Rows
-) -> dict[str, Column]:
+def _of_view(name: str, view: Callable[[Features], Array], references: Array, labels: Rows) -> dict[str, Column]:
     gaussians = Gaussians(references, labels)
     everyone = np.zeros_like(labels)
     return {

@@ -24,9 +24,7 @@ def text(told: Mapping[str, dict]) -> str:
         lines += ["## Development", "", *development(told["development"]), ""]
     for arch in ("lenet", "mlp"):
         tables = [
-            {**told["report"][net], **told["detectors"][net]["auroc"]}
-            for net in told["report"]
-            if net.startswith(arch)
+            {**told["report"][net], **told["detectors"][net]["auroc"]} for net in told["report"] if net.startswith(arch)
         ]
         if tables:
             lines += [f"## Report, {arch}, {len(tables)} networks", "", *summary(tables), ""]

@@ -103,16 +103,12 @@ class FssdOodFree(Detector):
         held, kept = order.split([round(HELD_BACK * len(ind)), len(ind) - round(HELD_BACK * len(ind))])
         names = tuple(f"{k}: {part}" for k in extractor.layers for part in PARTS[str(self.values["parts"])])
         none = torch.empty(0)
-        start = Known(
-            fss, poles, {k: v[kept] for k, v in seen.reduced.items()}, labels.cpu()[kept], none, none, names
-        )
+        start = Known(fss, poles, {k: v[kept] for k, v in seen.reduced.items()}, labels.cpu()[kept], none, none, names)
         values = self._raw(start, _rows(seen, held))
         spread = values.std(0, correction=0)
         if flat := [name for name, s in zip(names, spread.tolist(), strict=True) if s < TINY]:
             raise InputError(f"{', '.join(flat)}: the same for all {len(held)} held-back ind images; give other images")
-        self.known = Known(
-            fss, poles, start.references, start.classes, values.mean(0), spread, names
-        )
+        self.known = Known(fss, poles, start.references, start.classes, values.mean(0), spread, names)
 
     def _score(
         self, extractor: FeatureExtractor, images: Tensor, batch_size: int | None, progress: Progress
@@ -147,7 +143,11 @@ class FssdOodFree(Detector):
                     continue
                 pole = known.poles[layer] if part == FROM_FSS else torch.zeros_like(known.poles[layer])
                 near = nearest(
-                    directions(points, pole), seen.predicted, directions(known.references[layer], pole), known.classes, k
+                    directions(points, pole),
+                    seen.predicted,
+                    directions(known.references[layer], pole),
+                    known.classes,
+                    k,
                 )
                 columns.append(near.clamp_min(TINY).log())
         return torch.stack(columns, 1)
