@@ -113,7 +113,7 @@ def _buttons(info: RunInfo, hide: Callable[[str], None]) -> None:
         if info.state == "paused":
             _button("Resume", "play_arrow", info, command_run, info.id, "resume")
         if info.active:
-            _button("Stop", "stop", info, command_run, info.id, "stop")
+            _button("Stop run", "stop", info, command_run, info.id, "stop")
         else:
             if info.can_continue:
                 _button("Continue", "play_arrow", info, continue_run, info.id)

@@ -87,8 +87,8 @@ def test_a_run_is_started_and_trains_beside_the_page(home):
     assert len(app.get("plotly_chart")) == 3
     assert len(app.get("bidi_component")) == 2
     other = start()  # another session, without anything in its address
-    assert any(b.label == "Stop" for b in other.button)
-    next(b for b in other.button if b.label == "Stop").click().run()
+    assert any(b.label == "Stop run" for b in other.button)
+    next(b for b in other.button if b.label == "Stop run").click().run()
     while read_run(info.folder).active and time.monotonic() < end:
         time.sleep(0.2)
     app.run()
