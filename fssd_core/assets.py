@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
-import io
 import os
 import shutil
 import sys
@@ -203,17 +202,15 @@ def _tensors(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> tu
 
 
 def _save(name: str, **arrays: npt.NDArray[Any]) -> None:
-    import numpy as np
+    from fssd_core.assets_pack import packed_npz
 
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type, unused-ignore]
-    write_bytes(assets_root() / "data" / name, buffer.getvalue())
+    write_bytes(assets_root() / "data" / name, packed_npz(arrays))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m fssd_core.assets build [--only data|models|helpers|store|corruptions] [--missing] [--source FOLDER]`."""
     parser = argparse.ArgumentParser(prog="python -m fssd_core.assets", description="Rebuild the bundled assets.")
-    parser.add_argument("command", choices=["build", "hashes"], help="build: make the assets; hashes: list them anew")
+    parser.add_argument("command", choices=["build", "hashes"], help="build the assets, or pack and list them")
     parser.add_argument("--only", choices=list(PARTS), help="one part; all if left out")
     parser.add_argument("--missing", action="store_true", help="of the store, only add what is not there yet")
     parser.add_argument("--source", type=Path, default=DEBIAN, help="folder of FashionMNIST's *-ubyte.gz (%(default)s)")
@@ -227,6 +224,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 build_corruptions()
             else:
                 {"data": build_data, "models": build_models, "helpers": _build_helpers}[part](options.source)
+        from fssd_core.assets_pack import pack_assets
+
+        pack_assets(assets_root())
         write_hashes()
     except FssdError as error:
         print(error, file=sys.stderr)

@@ -117,7 +117,7 @@ def test_the_default_is_the_preset_without_ood_labels_where_it_is_there():
     offered = {"uniform": uniform, "pseudo-ood, ε 0.02": pseudo, "logistic on mnist": logistic}
     assert tuning_presets.default(offered) is pseudo
     said = [tuning_state._said_alpha(w, offered) for w in (pseudo, pseudo.normalised(), uniform, logistic)]
-    assert said == ["", "", "uniform", "1,0.3333"]
+    assert said == ["", "", "uniform", "1,0.3333333333"]
     assert tuning_state._said_alpha(uniform, {"uniform": uniform}) == ""
 
 

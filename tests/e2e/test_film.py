@@ -126,9 +126,10 @@ def test_another_layer_goes_on_where_the_film_is_and_a_point_leads_to_inspect(br
         ready(page)
         page.wait_for_function(f"{FILM}.position > 0.5")
         version = film(page, "version")
+        page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
         page.locator("[data-testid=stSidebar] [data-testid=stSelectbox]", has_text="Layer").locator("input").click()
         page.get_by_role("option", name="fc1").click()
-        page.wait_for_function(f"{FILM}.version !== '{version}'", timeout=30_000)
+        page.wait_for_function(f"{FILM}?.version !== '{version}'", timeout=30_000)
         assert film(page, "playing"), "a new layer does not stop the film"
         assert 0.5 < film(page, "position") < 21
         page.get_by_role("button", name="Pause").click()

@@ -249,7 +249,7 @@ def test_another_view_keeps_the_place(page):
     for name in ("pca", "umap", "spokes"):
         version = film(page, "version")
         page.get_by_role("radio", name=name, exact=True).click()
-        page.wait_for_function(f"{FILM}.version !== '{version}' && {FILM}.resting", timeout=15_000)
+        page.wait_for_function(f"{FILM}?.version !== '{version}' && {FILM}?.resting", timeout=60_000)
         assert film(page, "position") == 5
     assert "PC 1" not in page.locator(".stage").get_attribute("aria-label")
 

@@ -9,12 +9,7 @@ import pytest
 
 from tests.e2e.conftest import open_page
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skip(
-        reason="a press of Stop can be lost while two live pages draw on 2 busy cores: to be mended (issue 4)"
-    ),
-]
+pytestmark = pytest.mark.e2e
 POINTS = 600 + 3 * 150 + 100
 
 
@@ -32,14 +27,13 @@ def choose(page: Any, label: str, option: str) -> None:
 def start(page: Any, *, epochs: int) -> str:
     """Trains an MLP for that many epochs from the page's own form; gives the run's id once it draws."""
     page.get_by_role("heading", name="Train a network and watch").wait_for(timeout=60_000)
-    before = set(known(page))
+    before = known(page)
     choose(page, "Architecture", "MLP, two hidden layers")
     page.get_by_label("Epochs", exact=True).fill(str(epochs))
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Train", exact=True).click()
-    condition = f"Object.keys(window.__fssdScatter ?? {{}}).filter(k => k.startsWith('live-')).length > {len(before)}"
-    page.wait_for_function(condition, timeout=120_000)
-    (name,) = set(known(page)) - before
+    fresh = "before => Object.keys(window.__fssdScatter ?? {}).find(k => k.startsWith('live-') && !before.includes(k))"
+    name = page.wait_for_function(fresh, arg=before, timeout=120_000).json_value()
     page.wait_for_function(f"{probe(name)}?.drawn + {probe(name)}?.outside === {POINTS}", timeout=60_000)
     return name.removeprefix("live-")
 
@@ -69,7 +63,7 @@ def moves_on(page: Any, which: int = 0) -> None:
 
 def stop(page: Any, *, left: int) -> None:
     """Stops the first active run and waits until the page shows that many others."""
-    buttons = page.get_by_role("button", name="Stop", exact=True)
+    buttons = page.get_by_role("button", name="Stop run", exact=True)
     buttons.nth(left).wait_for(timeout=60_000)
     buttons.first.click()
     buttons.nth(left).wait_for(state="detached", timeout=60_000)
@@ -83,9 +77,8 @@ def test_a_tiny_run_ends_and_opens_on_the_features_page(browser: Any, url: str) 
         page.get_by_role("button", name="Features", exact=True).first.click()
         page.get_by_role("heading", name="Features around F*").wait_for(timeout=60_000)
         page.wait_for_function("window.__fssdScatter?.['features-scatter']?.drawn > 0", timeout=120_000)
-        text = page.locator("body").inner_text()
+        page.get_by_text(re.compile(r"logits · step 157")).first.wait_for(timeout=60_000)
         assert page.get_by_role("combobox", name="Model").input_value() == f"run/{run}"
-        assert "layer logits · step 157" in text
         page.get_by_role("link", name="Train", exact=True).click()
         page.get_by_role("heading", name="Runs").wait_for(timeout=60_000)
         row = page.locator("[data-testid=stVerticalBlock]", has_text=f"run/{run}").last
@@ -109,7 +102,17 @@ def test_a_run_trains_before_ones_eyes_is_found_after_a_reload_and_stops(browser
         assert page.locator(".stPlotlyChart:visible").count() == 3
         assert re.search(r"photo-patches \d\.\d\d → \d\.\d\d · AUROC", page.locator("body").inner_text())
         page.goto(url)  # nothing in the address says which run
-        page.get_by_role("button", name="Stop", exact=True).wait_for(timeout=60_000)
+        page.get_by_role("button", name="Stop run", exact=True).wait_for(timeout=60_000)
         moves_on(page)
-        stop(page, left=0)
+        with open_page(browser, url, height=1400) as other:  # a second session trains beside the first
+            other.get_by_role("button", name="Stop run", exact=True).wait_for(timeout=60_000)
+            other.wait_for_function(f"{probe(name)}?.drawn > 0", timeout=60_000)
+            start(other, epochs=200)
+            moves_on(other, 0)
+            moves_on(other, 1)
+            other.get_by_role("button", name="Train", exact=True).click()
+            other.get_by_text("2 runs are active already").wait_for(timeout=30_000)
+            other.reload()
+            stop(other, left=1)
+            stop(other, left=0)
         page.get_by_role("button", name="Continue", exact=True).first.wait_for(timeout=60_000)
