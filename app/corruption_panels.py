@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from app import session
+from app.charts import chart
 from app.corruption_alpha import alpha_controls
 from app.corruption_state import IMAGE, Page, Pictures, Tuned, name_of, names_of
 from app.corruption_strip import strip_html, strip_style
@@ -30,7 +31,6 @@ METRICS = {
     "aupr_out": "AUPR-OUT",
     "detection_error": "Detection error",
 }
-BARE = {"displayModeBar": False}
 CAPITALS = ("fssd", "msp", "odin", "gen", "ash", "nac", "she", "rmd")
 MIXED = {"knn": "kNN", "vim": "ViM", "react": "ReAct", "fdbd": "fDBD", "mc-dropout": "MC dropout"}
 
@@ -73,13 +73,25 @@ def live(study: Study, page: Page, tuned: Tuned, pictures: Pictures | None) -> N
         spreads = {label: spread(table) for label, table in tables.items()}
         figure = figures.severity_lines(severities, spreads, metric=name, types=len(types), mode=mode)
         said = "; ".join(f"{label} {s.mean[0]:.3f} to {s.mean[-1]:.3f}" for label, s in spreads.items())
-        st.plotly_chart(figure, key="corruption-lines", config=BARE, alt=f"Mean {name} by severity: {said}")
+        chart(
+            figure,
+            key="corruption-lines",
+            alt=f"Mean {name} by severity: {said}",
+            name="the lines over severity",
+            title=f"{name} against severity",
+        )
     _claim(page.claim(weights))
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Spread over the types")
         figure = figures.severity_boxes(severities, types, tables, metric=name, mode=mode)
-        st.plotly_chart(figure, key="corruption-boxes", config=BARE, alt=f"Boxes of {name} over types by severity")
+        chart(
+            figure,
+            key="corruption-boxes",
+            alt=f"Boxes of {name} over types by severity",
+            name="the boxes",
+            title=f"{name} over the corruption types",
+        )
     with right:
         _accuracy(page, weights, operating)
     _heatmaps(page, tables, types, metric)
@@ -140,7 +152,7 @@ def _accuracy(page: Page, weights: Weights, operating: Operating) -> None:
         )
     figure = figures.threshold_lines(page.result.severities, shares, mode=session.mode())
     said = "; ".join(f"{what}: clean {c:.0%}, highest severity {m[-1]:.0%}" for what, (c, m, _) in shares.items())
-    st.plotly_chart(figure, key="corruption-accuracy", config=BARE, alt=said)
+    chart(figure, key="corruption-accuracy", alt=said, name="the shares", title="Accuracy falls, detection rises")
     if accuracy is None:
         st.caption("No accuracy: the images have no labels, or not the classes of this network.")
 
@@ -153,17 +165,17 @@ def _heatmaps(page: Page, tables: Mapping[str, Floats], types: list[str], metric
         chosen = str(st.selectbox(f"{name} by type and severity", names, key="corruption-shown"))
         low = metric in figures.GOOD_IS_LOW
         figure = figures.cell_heatmap(tables[chosen], types, severities, metric=name, low_is_good=low, mode=mode)
-        st.plotly_chart(figure, key="corruption-heat", config=BARE, alt=f"{name} of {chosen} by type and severity")
+        title = f"{name} of {chosen} by type and severity"
+        chart(figure, key="corruption-heat", alt=title, name="the heatmap", title=title)
     with right:
         first, second = st.columns(2)
         one = str(first.selectbox(f"{name} of", names, key="corruption-first"))
         two = str(second.selectbox("minus that of", names, index=min(1, len(names) - 1), key="corruption-second"))
         difference = tables[one] - tables[two]
         figure = figures.difference_heatmap(difference, types, severities, first=one, second=two, mode=mode)
-        st.plotly_chart(
-            figure, key="corruption-difference", config=BARE,
-            alt=f"{name} of {one} minus {two}: mean {difference.mean():+.3f}",
-        )  # fmt: skip
+        title = f"{name} of {one} minus {two}"
+        said = f"{title}: mean {difference.mean():+.3f}"
+        chart(figure, key="corruption-difference", alt=said, name="the differences", title=title)
 
 
 def _strip(study: Study, page: Page, weights: Weights, operating: Operating, pictures: Pictures | None) -> None:
@@ -223,7 +235,8 @@ def _cell(page: Page, weights: Weights) -> None:
             for label in page.labels
         }
         figure = figures.cell_curves(curves, kind=what, mode=session.mode())
-        column.markdown(f"**{title}**")
-        column.plotly_chart(
-            figure, key=f"corruption-{what}", config=BARE, alt=f"{title} of {kind} {level}: {', '.join(curves)}"
-        )
+        with column:
+            st.markdown(f"**{title}**")
+            said = f"{title} of {title_of_type(kind)}, severity {level}"
+            alt = f"{said}: {', '.join(curves)}"
+            chart(figure, key=f"corruption-{what}", alt=alt, name=f"the {what.upper()} curves", title=said)

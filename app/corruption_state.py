@@ -101,12 +101,12 @@ class Page:
 
 
 def corruption_study(
-    study: Study, *, images: int, detectors: tuple[str, ...], root: str | None, epsilon: float
+    study: Study, types: tuple[str, ...], *, images: int, detectors: tuple[str, ...], root: str | None, epsilon: float
 ) -> CorruptionStudy:
-    """The page's study: all types and severities, FSSD always among the detectors and first."""
+    """The page's study: all severities, FSSD first; of a set as distributed all types."""
     names = tuple(dict.fromkeys([FSSD, *detectors]))
     at = replace(study, ood=(), samples=images, epsilon=epsilon)
-    return CorruptionStudy(at, names, SETS["all"], SEVERITIES, root)
+    return CorruptionStudy(at, names, types if root is None else SETS["all"], SEVERITIES, root)
 
 
 def at_epsilon(spec: CorruptionStudy, epsilon: float) -> CorruptionStudy:
@@ -263,13 +263,14 @@ def pictures(page: Page) -> Pictures | None:
     """The chosen image's pictures, made in the worker where the store lacks them; None where images are not paired."""
     if not page.result.paired:
         return None
-    opened = Opened(page.spec, root=session.data_root())
+    whole = replace(page.spec, types=SETS["all"])  # made in a moment, and found again whatever types are chosen
+    opened = Opened(whole, root=session.data_root())
     chosen = st.session_state.get(IMAGE)
     row = int(chosen) if chosen in page.result.rows else first_row(page)
     clean = opened.images.images[int(np.flatnonzero(opened.images.rows == row)[0])]
     strip = stored_strip(opened, row, store=session.store())
     if strip is None:
-        job = session.run_job(f"Pictures of row {row}", "corruptions", page.spec.study, to_request(page.spec, row=row))
+        job = session.run_job(f"Pictures of row {row}", "corruptions", page.spec.study, to_request(whole, row=row))
         if job.state == "done":
             strip = corruption_strip(opened, row, store=session.store())
     if strip is not None:

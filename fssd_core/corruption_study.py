@@ -24,6 +24,7 @@ from fssd_core.corruption_detectors import (
     needs_images,
     parse_detectors,
 )
+from fssd_core.corruption_pack import read_pack, rounding_notes
 from fssd_core.corruption_sources import Distributed, Made, Source
 from fssd_core.corruption_table import CorruptionResult, CorruptionScores
 from fssd_core.data import ImageSet, load_data
@@ -170,20 +171,11 @@ def _stored(opened: Opened, store: Store) -> Found:
     for what in opened.columns:
         pack = store.get(opened.pack_key(what)) if opened.spec.root is None else None
         if pack is not None:
-            found |= _unpacked(what, pack.arrays, pack.meta)
+            found |= {(what, place): held for place, held in read_pack(pack).items()}
         for place in (None, *opened.cells):
             if (what, place) not in found and (entry := store.get(opened.key(what, place))) is not None:
                 found[what, place] = entry.arrays["values"], entry.meta
     return {(what, place): v for (what, place), v in found.items() if place is None or place in opened.cells}
-
-
-def _unpacked(what: str, arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]) -> Found:
-    found: Found = {(what, None): (arrays["clean"], meta)}
-    for i, kind in enumerate(meta["types"]):
-        for j, severity in enumerate(meta["severities"]):
-            unchanged = meta["unchanged"].get(f"{kind}:{severity}", 0)
-            found[what, (kind, severity)] = arrays["cells"][i, j], {"columns": meta["columns"], "unchanged": unchanged}
-    return found
 
 
 def _compute(
@@ -245,6 +237,7 @@ def _result(opened: Opened, found: Found, *, computed: int) -> CorruptionResult:
         )
         for label, run in opened.runs.items()
     }
+    metas = [found[label, None][1] for label in opened.runs]
     unchanged = {cell: int(found[PREDICTED, cell][1].get("unchanged", 0)) for cell in opened.cells}
     return CorruptionResult(
         types=source.types,
@@ -257,7 +250,7 @@ def _result(opened: Opened, found: Found, *, computed: int) -> CorruptionResult:
         predicted=found[PREDICTED, None][0],
         cell_predicted=cells(PREDICTED),
         unchanged=unchanged,
-        notes=(*images.notes, *source.notes, *_unchanged_notes(unchanged, len(images))),
+        notes=(*images.notes, *source.notes, *_unchanged_notes(unchanged, len(images)), *rounding_notes(metas)),
         computed=computed,
         stored=len(opened.columns) * (1 + len(opened.cells)) - computed,
     )

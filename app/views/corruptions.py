@@ -31,7 +31,9 @@ def show() -> None:
     with session.guard():
         setting = inspection.kept_setting(study)
         epsilon = 0.0 if setting is None else float(setting.epsilon)
-        asked = state.corruption_study(study, images=images, detectors=detectors, root=root, epsilon=epsilon)
+        asked = state.corruption_study(
+            study, types, images=images, detectors=detectors, root=root, epsilon=epsilon
+        )  # fmt: skip
         spec = _available(asked)
         if spec is None:
             return

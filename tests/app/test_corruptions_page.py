@@ -62,8 +62,13 @@ def test_the_demo_stands_at_once_and_computes_nothing(home):
     assert not (home.parent / "home" / "store").exists()
 
 
+def press(app: AppTest, label: str) -> None:
+    next(b for b in app.button if b.label == label).click().run()
+
+
 def test_the_numbers_are_the_stores_without_the_images_that_alpha_saw(home):
     app = page()
+    press(app, "uniform")
     whole = stored_corruption(demo_corruptions(), store=Store(Path("/dev/null/x"), [assets_root() / "corruptions"]))
     split_rows = corruption_state.tuned(session_study(), 0.0).fitted_rows
     tested = whole.take(np.flatnonzero(~np.isin(whole.rows, split_rows)))
@@ -80,7 +85,11 @@ def session_study():
 
 def test_presets_and_sliders_move_fssd_alone(home):
     app = page()
+    start = mean_lines(app)
+    assert any("Labels used for alpha: none" in c.value for c in app.caption), "pseudo-ood needs no ood image"
+    press(app, "uniform")
     before = mean_lines(app)
+    assert before["FSSD"] != start["FSSD"]
     slider = next(s for s in app.slider if s.key == "corruption-alpha:conv1")
     assert slider.value == 1.0
     slider.set_value(-0.5).run()
@@ -92,8 +101,10 @@ def test_presets_and_sliders_move_fssd_alone(home):
     preset.click().run()
     assert any("labels" in c.value.lower() and "mnist" in c.value for c in app.caption)
     assert mean_lines(app)["FSSD"] not in (before["FSSD"], after["FSSD"])
-    next(b for b in app.button if b.label == "uniform").click().run()
+    press(app, "uniform")
     assert mean_lines(app) == before
+    press(app, "pseudo-ood")
+    assert mean_lines(app) == start
 
 
 def test_a_metric_types_and_detectors_can_be_chosen(home):
@@ -114,8 +125,6 @@ def test_a_metric_types_and_detectors_can_be_chosen(home):
 def test_another_image_brings_its_own_pictures(home):
     app = page()
     box = app.selectbox(key="corruption-image")
-    shipped = {int(p.stem) for p in ()} or None
-    del shipped
     first = strip_of(app)
     rows = [o for o in box.options if "Trouser" in o]
     assert rows
@@ -135,6 +144,8 @@ def test_what_is_not_computed_is_offered_and_computed(home):
     assert not app.get("plotly_chart")
     app.selectbox(key="corruption-images").set_value(100).run()
     app.multiselect(key="corruption-detectors").set_value([]).run()
+    app.segmented_control(key="corruption-types").set_value("Some").run()
+    app.multiselect(key="corruption-some").set_value(["fog", "contrast"]).run()
     next(b for b in app.button if "Compute what is missing" in b.label).click().run()
     until = time.monotonic() + 240
     while not app.get("plotly_chart") and not errors(app) and time.monotonic() < until:
@@ -142,6 +153,7 @@ def test_what_is_not_computed_is_offered_and_computed(home):
         app.run()
     assert errors(app) == ""
     assert list(mean_lines(app)) == ["FSSD"]
+    assert len(figure(app, 3)["data"][0]["y"]) == 2, "only the chosen types were computed"
 
 
 def test_a_distributed_set_below_the_data_root_is_offered(home):
