@@ -16,7 +16,7 @@ def tables(given: dict[str, str], work: Path) -> dict[str, dict]:
     """{'net20': {'report': Table, 'detectors': {...}}, ...} of the networks among the given files.
 
     Args:
-        given: 'net20' and 'net56' (weight files), 'train' and 'ind' (CIFAR-10, labelled), everything else is an ood set.
+        given: 'net20' and 'net56' (weight files), 'train' and 'ind' (CIFAR-10, labelled), the rest are ood sets.
         work: folder of what is kept.
     """
     data = {name: load_data(path, shape=SHAPE) for name, path in given.items() if name not in ARCHS}

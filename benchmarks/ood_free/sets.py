@@ -1,7 +1,7 @@
 """The image sets of the study: development kinds made from ind images, held-out kinds, sets from outside.
 
-Everything is drawn from PCG64 with a fixed seed; pixels are uint8 (N, 28, 28). No development kind turns, blurs or draws
-independent pixels, and none shows glyphs: those kinds are kept for the report.
+Everything is drawn from PCG64 with a fixed seed; pixels are uint8 (N, 28, 28). No development kind turns, blurs or
+draws independent pixels, and none shows glyphs: those kinds are kept for the report.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""AUROC of every candidate, and of every detector of the table, on one network; kept as JSON so that a run can go on."""
+"""AUROC of every candidate and every detector of the table on one network; kept as JSON so that a run can go on."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def candidate_table(
         labels: their classes.
         ind: ind images it has not seen.
         sets: ood images by name.
-        own_pseudo: whether the sets are themselves the kinds of pseudo-ood; each is then judged by regressions that were
-            fitted without it.
+        own_pseudo: whether the sets are themselves the kinds of pseudo-ood; each is then judged by regressions fitted
+            without it.
     """
     extractor = model.extractor(device="cpu")
     star = singularity(extractor, model.input_shape)

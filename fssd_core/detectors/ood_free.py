@@ -77,9 +77,9 @@ class FssdOodFree(Detector):
     """One column, S(x) = -sum_k sum_parts t(x): larger = more in-distribution. Its parts by layer: `parts`.
 
     With z(.) for a value standardised by mean and standard deviation of held-back ind training images:
-    radius |z(log ||F_k(x) - F*_k||)|; direction z(log d), d the distance from u_k(x) to its `neighbours`-th nearest among
-    ind training images of the predicted class, where u_k = G_k / ||G_k|| (from 0) or (G_k - G*_k) / ||G_k - G*_k|| (from
-    F*) and G_k is the layer's output `reduced`.
+    radius |z(log ||F_k(x) - F*_k||)|; direction z(log d), d the distance from u_k(x) to its `neighbours`-th nearest
+    among ind training images of the predicted class, where u_k = G_k / ||G_k|| (from 0) or
+    (G_k - G*_k) / ||G_k - G*_k|| (from F*) and G_k is the layer's output `reduced`.
     """
 
     known: Known
@@ -100,7 +100,8 @@ class FssdOodFree(Detector):
         poles = {layer: reduced(fss[layer].view(1, *shapes[layer]))[0].cpu() for layer in extractor.layers}
         seen = _read(extractor, ind, fss, given.batch_size, given.progress)
         order = torch.randperm(len(ind), generator=generator(0))
-        held, kept = order.split([round(HELD_BACK * len(ind)), len(ind) - round(HELD_BACK * len(ind))])
+        count = round(HELD_BACK * len(ind))
+        held, kept = order[:count], order[count:]
         names = tuple(f"{k}: {part}" for k in extractor.layers for part in PARTS[str(self.values["parts"])])
         none = torch.empty(0)
         start = Known(fss, poles, {k: v[kept] for k, v in seen.reduced.items()}, labels.cpu()[kept], none, none, names)
@@ -121,7 +122,7 @@ class FssdOodFree(Detector):
         count = len(extractor.layers)
 
         def one(batch: Tensor) -> Tensor:
-            return -self._standard(extractor, batch).unflatten(1, (count, -1)).sum(2)
+            return -self._standard(extractor, batch).view(len(batch), count, -1).sum(2)
 
         return self._columns(images, one, extractor.layers, batch_size, progress)
 
@@ -169,8 +170,8 @@ def reduced(maps: Tensor) -> Tensor:
     width = values.shape[1]
     if width <= WIDTH:
         return values
-    matrix = torch.randn(width, WIDTH, generator=generator(width)) / WIDTH**0.5
-    return values @ matrix.to(values)
+    matrix: Tensor = torch.randn(width, WIDTH, generator=generator(width)) / WIDTH**0.5
+    return torch.mm(values, matrix.to(values))
 
 
 def directions(points: Tensor, pole: Tensor) -> Tensor:
@@ -235,5 +236,6 @@ FSSD_OOD_FREE = DetectorSpec(
         Parameter("neighbours", "int", 10, "k of the k-th nearest ind image of the predicted class", low=1, high=1000),
     ),
     build=FssdOodFree,
-    fails="Where familiar classes are merely mixed or shown in part: such images lie near F*'s usual radius and directions.",
+    fails="Where familiar classes are merely mixed or shown in part: such images lie near F*'s usual radius and "
+    "directions.",
 )

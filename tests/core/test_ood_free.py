@@ -171,7 +171,7 @@ def test_directions_are_unit_vectors_from_the_pole():
 def test_reduced_is_one_linear_map_of_any_output():
     draws = generator(3)
     maps = torch.randn(5, 3, 8, 8, generator=draws)
-    assert torch.equal(reduced(maps), maps.view(5, 3, 4, 2, 4, 2).mean((3, 5)).flatten(1))
+    torch.testing.assert_close(reduced(maps), maps.view(5, 3, 4, 2, 4, 2).mean((3, 5)).flatten(1))
     tokens = torch.randn(5, 7, 6, generator=draws)
     assert torch.equal(reduced(tokens), tokens.mean(1))
     assert torch.equal(reduced(tokens[:, 0]), tokens[:, 0])
