@@ -102,7 +102,7 @@ KINDS = {**PSEUDO, "inverted": inverted, "shuffled": shuffled}
 SEEN = ("photo-patches", "fmnist-inverted", "fmnist-shuffled")  # of the demo's seven, the kinds seen in development
 HELD_OUT = ("fmnist-rotated", "mnist", "digits8x8", "uniform-noise")
 DEMO = (*SEEN, *HELD_OUT)
-MADE = ("gaussian-noise", "blurred")
+OUTSIDE = ("notMNIST", "CIFAR-10", "SVHN", "DTD")  # not bundled
 
 
 def partners(labels: Labels, rng: Rng) -> npt.NDArray[np.int64]:

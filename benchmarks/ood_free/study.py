@@ -64,7 +64,9 @@ def candidate_table(
     learn, hold = parts(len(fit))
     seen = read(extractor, fit, star)
     held = seen.rows(hold)
-    table = columns(seen.rows(learn), labels[learn], star, extractor.layers)
+    every = columns(seen.rows(learn), labels[learn], star, extractor.layers)
+    used = {name for candidate in tried.CANDIDATES for name in tried.chosen_columns(candidate, every)}
+    table = {name: column for name, column in every.items() if name in used}
     held_values = {name: column(held) for name, column in table.items()}
     scores: dict[str, Callable[[Features, Mapping[str, Array]], Array]] = {
         name: (lambda f, v, score=score: score(f)) for name, score in tried.plain_sums(held).items()
