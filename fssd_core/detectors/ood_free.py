@@ -37,14 +37,33 @@ PARTS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, eq=False)
+class References:
+    """Points that others are compared with, by class: {class: ((m, R) points, (m,) their squared lengths)}, float64."""
+
+    by_class: Mapping[int, tuple[Tensor, Tensor]]
+
+    @classmethod
+    def of(cls, points: Tensor, classes: Tensor) -> References:
+        """From (n, R) points and their (n,) classes."""
+        parts = {int(name): points[classes == name].double() for name in torch.unique(classes)}
+        return cls({name: (part, part.square().sum(1)) for name, part in parts.items()})
+
+    def among(self, name: int) -> tuple[Tensor, Tensor]:
+        """Points and squared lengths of a class; all points for a class without any."""
+        if name in self.by_class:
+            return self.by_class[name]
+        points, squares = zip(*self.by_class.values(), strict=True)
+        return torch.cat(points), torch.cat(squares)
+
+
+@dataclass(frozen=True, eq=False)
 class Known:
     """What was learnt: everything but the network that a score needs.
 
     Attributes:
         fss: {layer: F*_k (D_k,)}.
         poles: {layer: F*_k reduced (R_k,)}.
-        references: {layer: (n, R_k) reduced features of ind training images}.
-        classes: (n,) their classes.
+        references: {'layer: part': directions of ind training images}, for the parts that are directions.
         centre: (C, J) by predicted class, the mean of each part on held-back ind images, parts in the order of `names`.
         spread: (C, J) their standard deviation.
         names: J parts, 'layer: part'.
@@ -52,8 +71,7 @@ class Known:
 
     fss: Mapping[str, Tensor]
     poles: Mapping[str, Tensor]
-    references: Mapping[str, Tensor]
-    classes: Tensor
+    references: Mapping[str, References]
     centre: Tensor
     spread: Tensor
     names: tuple[str, ...]
@@ -107,14 +125,19 @@ class FssdOodFree(Detector):
         count = round(HELD_BACK * len(ind))
         held, kept = order[:count], order[count:]
         names = tuple(f"{k}: {part}" for k in extractor.layers for part in PARTS[str(self.values["parts"])])
-        none = torch.empty(0)
-        start = Known(fss, poles, {k: v[kept] for k, v in seen.reduced.items()}, labels.cpu()[kept], none, none, names)
+        references = {
+            f"{layer}: {part}": References.of(directions(points[kept], _pole(poles[layer], part)), labels.cpu()[kept])
+            for layer, points in seen.reduced.items()
+            for part in PARTS[str(self.values["parts"])]
+            if part != RADIUS
+        }
+        start = Known(fss, poles, references, torch.empty(0), torch.empty(0), names)
         rows = _rows(seen, held)
         values = self._raw(start, rows)
         if flat := [name for name, s in zip(names, values.std(0, correction=0).tolist(), strict=True) if s < TINY]:
             raise InputError(f"{', '.join(flat)}: the same for all {len(held)} held-back ind images; give other images")
         centre, spread = scales(values, rows.predicted, seen.classes, by_class=self.values["scale"] == "class")
-        self.known = Known(fss, poles, start.references, start.classes, centre, spread, names)
+        self.known = Known(fss, poles, references, centre, spread, names)
 
     def _score(
         self, extractor: FeatureExtractor, images: Tensor, batch_size: int | None, progress: Progress
@@ -148,14 +171,8 @@ class FssdOodFree(Detector):
                 if part == RADIUS:
                     columns.append(seen.distance[:, number].double().clamp_min(TINY).log())
                     continue
-                pole = known.poles[layer] if part == FROM_FSS else torch.zeros_like(known.poles[layer])
-                near = nearest(
-                    directions(points, pole),
-                    seen.predicted,
-                    directions(known.references[layer], pole),
-                    known.classes,
-                    k,
-                )
+                seen_from = directions(points, _pole(known.poles[layer], part))
+                near = nearest(seen_from, seen.predicted, known.references[f"{layer}: {part}"], k)
                 columns.append(near.clamp_min(TINY).log())
         return torch.stack(columns, 1)
 
@@ -198,20 +215,23 @@ def scales(values: Tensor, predicted: Tensor, classes: int, *, by_class: bool) -
     return centre, spread
 
 
-def nearest(points: Tensor, predicted: Tensor, references: Tensor, classes: Tensor, k: int) -> Tensor:
+def nearest(points: Tensor, predicted: Tensor, references: References, k: int) -> Tensor:
     """(N,) distance from each point to its k-th nearest reference of its predicted class.
 
     A class with fewer than k references gives its farthest; a class without any is replaced by all references.
     """
     out = torch.empty(len(points), dtype=points.dtype)
-    for name in torch.unique(predicted):
+    for name in torch.unique(predicted).tolist():
         rows = predicted == name
-        among = references[classes == name]
-        among = among if len(among) else references
+        among, lengths = references.among(name)
         x = points[rows]
-        squares = x.square().sum(1, keepdim=True) + among.square().sum(1) - 2 * x @ among.T
+        squares = x.square().sum(1, keepdim=True) + lengths - 2 * x @ among.T
         out[rows] = squares.clamp_min(0).kthvalue(min(k, len(among)), dim=1).values.sqrt()
     return out
+
+
+def _pole(fss: Tensor, part: str) -> Tensor:
+    return fss if part == FROM_FSS else torch.zeros_like(fss)
 
 
 def _read(

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fssd_core.detectors import DETECTORS, make_detector, ood_free
-from fssd_core.detectors.ood_free import FROM_FSS, PARTS, RADIUS, directions, nearest, reduced, scales
+from fssd_core.detectors.ood_free import FROM_FSS, PARTS, RADIUS, References, directions, nearest, reduced, scales
 from fssd_core.errors import InputError
 from fssd_core.extractor import FeatureExtractor
 from fssd_core.runtime import generator, threads
@@ -152,7 +152,8 @@ def test_only_kept_images_are_references_and_held_back_ones_set_the_scale():
     other = make_detector("fssd-ood-free", scale="all").fit(extractor(), ind, changed, noise=noise)
     images = reference.pixels("ood")
     assert np.array_equal(plain.scores(images).values, other.scores(images).values)
-    assert all(len(v) == 67 for v in plain.known.references.values())
+    kept = [sum(len(points) for points, _ in r.by_class.values()) for r in plain.known.references.values()]
+    assert kept == [67] * 8
     z = plain._standard(plain.extractor, ind[held])
     radius = torch.tensor([name.endswith(RADIUS) for name in plain.known.names])
     torch.testing.assert_close(z[:, ~radius].mean(0), torch.zeros(8, dtype=torch.float64), atol=1e-4, rtol=0)
@@ -176,13 +177,14 @@ def test_scales_are_of_images_predicted_alike_where_there_are_enough():
 
 
 def test_nearest_looks_within_the_predicted_class():
-    references = torch.tensor([[0.0, 0.0], [3.0, 4.0], [10.0, 0.0], [10.0, 1.0]]).double()
-    classes = torch.tensor([0, 0, 1, 1])
+    references = References.of(
+        torch.tensor([[0.0, 0.0], [3.0, 4.0], [10.0, 0.0], [10.0, 1.0]]), torch.tensor([0, 0, 1, 1])
+    )
     asked = torch.tensor([[0.0, 0.0], [0.0, 0.0], [10.0, 0.0], [10.0, 0.0]]).double()
     predicted = torch.tensor([0, 1, 1, 7])  # 7 has no reference: all count
-    assert nearest(asked, predicted, references, classes, 1).tolist() == [0, 10, 0, 0]
-    assert nearest(asked, predicted, references, classes, 2).tolist() == pytest.approx([5, 101**0.5, 1, 1])
-    assert nearest(asked, predicted, references, classes, 3).tolist() == pytest.approx([5, 101**0.5, 1, 65**0.5])
+    assert nearest(asked, predicted, references, 1).tolist() == [0, 10, 0, 0]
+    assert nearest(asked, predicted, references, 2).tolist() == pytest.approx([5, 101**0.5, 1, 1])
+    assert nearest(asked, predicted, references, 3).tolist() == pytest.approx([5, 101**0.5, 1, 65**0.5])
 
 
 def test_directions_are_unit_vectors_from_the_pole():
