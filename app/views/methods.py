@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import streamlit as st
 
+from app import methods_ood_free, session
 from app import methods_state as state
-from app import session
 from app.figures.methods import Mark, cost_scatter, overlaid_curves, say_heatmap
 from app.names import title_of
 from fssd_core.bench_open import Asked
@@ -40,6 +40,7 @@ def show() -> None:
         return
     published = wanted.name == state.DEMO and wanted.ood is None
     _headline(found)
+    methods_ood_free.card(study, wanted.ood or opened.row.ood, found)
     _table(found, published)
     shown = st.multiselect(
         "Highlighted in the figures",

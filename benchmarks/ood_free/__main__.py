@@ -1,7 +1,8 @@
 """`python -m benchmarks.ood_free`: FSSD without ood labels, measured anew; writes benchmarks/results/ood_free.json.
 
-Development first: every candidate on the development networks and sets. Then the report: the same candidates and every
-detector of the table on the reported networks and sets. Finished networks are kept in --work, so a run can go on.
+Development first: every candidate on the development networks and sets, and the choice by the protocol's rule. Then the
+report: the candidates and every detector of the table on the reported networks and sets. What is finished is kept in
+--work, so a run can go on; `--show` prints the committed results and measures nothing.
 """
 
 from __future__ import annotations
@@ -14,50 +15,61 @@ from pathlib import Path
 
 from benchmarks.ood_free import cifar, report
 from benchmarks.ood_free.nets import DEVELOPMENT, REPORT, fit_images, network
-from benchmarks.ood_free.sets import development_sets, reported_sets
+from benchmarks.ood_free.sets import OUTSIDE, development_sets, reported_sets
 from benchmarks.ood_free.study import candidate_table, detector_table, kept
 from benchmarks.run import machine
 from fssd_core.data import load_data
-from fssd_core.errors import FssdError
+from fssd_core.errors import FssdError, InputError
 from fssd_core.runtime import threads
 
 RESULTS = Path(__file__).parents[1] / "results" / "ood_free.json"
+QUICK = ("lenet-100", "lenet-0")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures what is not kept yet, prints the tables and writes the results."""
     options = _parser().parse_args(argv)
-    outside = _pairs(options.outside, "--outside")
-    nets = (options.networks or "lenet-100,lenet-0").split(",") if options.quick else [*DEVELOPMENT, *REPORT]
-    nets = options.networks.split(",") if options.networks else nets
-    count = 300 if options.quick else 2000
     try:
-        with threads(1):
-            told = {"development": {}, "report": {}, "detectors": {}, "cifar": {}}
-            for name in nets:
-                _one_network(name, options.work, outside, count, options.quick, told)
-            if options.cifar:
-                told["cifar"] = cifar.tables(_pairs(options.cifar, "--cifar"), options.work)
+        if options.show:
+            told = json.loads(RESULTS.read_text())
+        else:
+            told = _measured(options)
+            if not options.quick and not options.networks:
+                RESULTS.write_text(report.compact(told) + "\n")
     except FssdError as error:
         print(error, file=sys.stderr)
         return 2
-    told = {"machine": machine(), "count": count, "outside": sorted(outside), **told}
     print(report.text(told))
-    if not options.quick:
-        RESULTS.write_text(json.dumps(told, indent=1) + "\n")
     return 0
 
 
-def _one_network(
-    name: str, work: Path, outside: dict[str, str], count: int, quick: bool, told: dict[str, dict]
-) -> None:
+def _measured(options: argparse.Namespace) -> dict[str, dict]:
+    outside = _pairs(options.outside, "--outside")
+    if lacking := sorted(set(OUTSIDE) - set(outside)):
+        print(f"left out, no --outside NAME=FILE.npz was given for them: {', '.join(lacking)}", flush=True)
+    nets = QUICK if options.quick else (*DEVELOPMENT, *REPORT)
+    if options.networks:
+        nets = tuple(options.networks.split(","))
+    if unknown := sorted(set(nets) - {*DEVELOPMENT, *REPORT}):
+        raise InputError(f"no network {unknown[0]!r}; there are {', '.join((*DEVELOPMENT, *REPORT))}")
+    told: dict[str, dict] = {"development": {}, "report": {}, "detectors": {}, "cifar": {}}
+    with threads(1):
+        for name in nets:
+            _one_network(name, options.work, outside, options.quick, told)
+        if options.cifar:
+            told["cifar"] = cifar.tables(_pairs(options.cifar, "--cifar"), options.work)
+    return report.rounded({"machine": machine(), "outside": sorted(outside), **told})
+
+
+def _one_network(name: str, work: Path, outside: dict[str, str], quick: bool, told: dict[str, dict]) -> None:
     model = network(name, work)
     fit, labels = fit_images(name)
     folder = work / ("quick" if quick else "tables")
+    count, known = (300, 500) if quick else (2000, 5000)
     if quick:
         fit, labels = fit[:2000], labels[:2000]
     if name in DEVELOPMENT:
-        ind = load_data("fmnist:train").images[: (500 if quick else 5000)]
+        ind = load_data("fmnist:train").images[:known]
 
         def develop() -> dict:
             print(f"{name}: development", flush=True)
@@ -65,7 +77,7 @@ def _one_network(
 
         told["development"][name] = kept(folder / f"development-{name}.json", develop)
         return
-    ind = load_data("fmnist:test").sample(500 if quick else 5000, seed=0).images
+    ind = load_data("fmnist:test").sample(known, seed=0).images
     sets = reported_sets(outside, count)
     tag = "-".join([name, *sorted(outside)])
 
@@ -84,14 +96,15 @@ def _one_network(
 def _pairs(given: Sequence[str], flag: str) -> dict[str, str]:
     pairs = [text.partition("=") for text in given]
     if bad := [text for text, (name, _, path) in zip(given, pairs, strict=True) if not name or not path]:
-        raise SystemExit(f"{flag} {bad[0]!r} was given; write NAME=FILE.npz")
+        raise InputError(f"{flag} {bad[0]!r} was given; write NAME=FILE.npz")
     return {name: path for name, _, path in pairs}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ood_free", description=__doc__)
+    parser.add_argument("--show", action="store_true", help="print the committed results; nothing is measured")
     parser.add_argument("--quick", action="store_true", help="one network a side, few images; writes no results")
-    parser.add_argument("--networks", help="only these, comma-separated (lenet-100, lenet-0, mlp-2 ...)")
+    parser.add_argument("--networks", help="only these, comma-separated (lenet-100, mlp-2 ...); writes no results")
     parser.add_argument(
         "--work", type=Path, default=Path(".fssd") / "ood_free", help="folder of what is kept (%(default)s)"
     )

@@ -112,7 +112,7 @@ def plain_sums(held: Features) -> dict[str, Callable[[Features], Array]]:
 
 
 def regression(held: Features, pseudo: Sequence[Features], *, quadratic: bool) -> Callable[[Features], Array]:
-    """Logistic regression of held-back ind against pseudo-ood on the log-distances, with their products if quadratic."""
+    """Logistic regression of held-back ind against pseudo-ood on the log-distances (and their products)."""
     ood = np.concatenate([p.distance for p in pseudo])
     x = np.log(np.maximum(np.concatenate([held.distance, ood]), 1e-9))
     y = np.repeat([1, 0], [len(held), len(ood)])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.ood_free.study import candidate_table, detector_table, kept
 from fssd_core.data import load_data
+from fssd_core.errors import InputError
 from fssd_core.models import load_model
 
 SHAPE = (3, 32, 32)
@@ -16,13 +17,13 @@ def tables(given: dict[str, str], work: Path) -> dict[str, dict]:
     """{'net20': {'report': Table, 'detectors': {...}}, ...} of the networks among the given files.
 
     Args:
-        given: 'net20' and 'net56' (weight files), 'train' and 'ind' (CIFAR-10, labelled), everything else is an ood set.
+        given: 'net20' and 'net56' (weight files), 'train' and 'ind' (CIFAR-10, labelled), the rest are ood sets.
         work: folder of what is kept.
     """
     data = {name: load_data(path, shape=SHAPE) for name, path in given.items() if name not in ARCHS}
     missing = [name for name in ("train", "ind") if name not in data]
     if missing:
-        raise SystemExit(f"--cifar needs {' and '.join(missing)}=FILE.npz too")
+        raise InputError(f"--cifar needs {' and '.join(missing)}=FILE.npz too")
     train, ind = data.pop("train"), data.pop("ind")
     assert train.labels is not None
     sets = {name: images.images for name, images in data.items()}

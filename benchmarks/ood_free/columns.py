@@ -12,7 +12,7 @@ import torch
 from scipy.special import logsumexp
 
 from benchmarks.ood_free.features import Array, Features, Rows, Singularity
-from fssd_core.detectors.ood_free import nearest
+from fssd_core.detectors.ood_free import References, nearest
 
 Column = Callable[[Features], Array]
 NEIGHBOURS = 10
@@ -45,10 +45,10 @@ def unit(points: Array, pole: Array | float = 0.0) -> Array:
     return moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), TINY)
 
 
-def neighbours(points: Array, classes: Rows, references: Array, labels: Rows, k: int = NEIGHBOURS) -> Array:
+def neighbours(points: Array, classes: Rows, references: References, k: int = NEIGHBOURS) -> Array:
     """log distance to the k-th nearest reference of one's class."""
-    tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in (points, classes, references, labels)]
-    return np.log(np.maximum(nearest(*tensors, k).numpy(), TINY))
+    tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in (points, classes)]
+    return np.log(np.maximum(nearest(*tensors, references, k).numpy(), TINY))
 
 
 def columns(fit: Features, labels: Rows, star: Singularity, layers: Sequence[str]) -> dict[str, Column]:
@@ -78,9 +78,10 @@ def _of_layer(number: int, layer: str, fit: Features, labels: Rows, star: Singul
 
 def _of_view(name: str, view: Callable[[Features], Array], references: Array, labels: Rows) -> dict[str, Column]:
     gaussians = Gaussians(references, labels)
-    everyone = np.zeros_like(labels)
+    points, classes = (torch.from_numpy(np.ascontiguousarray(a)) for a in (references, labels))
+    everyone, own = References.of(points, torch.zeros_like(classes)), References.of(points, classes)
     return {
         f"Mahalanobis{name}": lambda f: gaussians(view(f)),
-        f"neighbours{name}": lambda f: neighbours(view(f), np.zeros_like(f.predicted), references, everyone),
-        f"class neighbours{name}": lambda f: neighbours(view(f), f.predicted, references, labels),
+        f"neighbours{name}": lambda f: neighbours(view(f), np.zeros_like(f.predicted), everyone),
+        f"class neighbours{name}": lambda f: neighbours(view(f), f.predicted, own),
     }

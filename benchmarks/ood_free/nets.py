@@ -1,4 +1,4 @@
-"""The networks of the study: trained once by the demo's recipe and kept, four for development and six for the report."""
+"""The networks of the study: trained once by the demo's recipe and kept, four for development, six for the report."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The image sets of the study: development kinds made from ind images, held-out kinds, sets from outside.
 
-Everything is drawn from PCG64 with a fixed seed; pixels are uint8 (N, 28, 28). No development kind turns, blurs or draws
-independent pixels, and none shows glyphs: those kinds are kept for the report.
+Everything is drawn from PCG64 with a fixed seed; pixels are uint8 (N, 28, 28). No development kind turns, blurs or
+draws independent pixels, and none shows glyphs: those kinds are kept for the report.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ KINDS = {**PSEUDO, "inverted": inverted, "shuffled": shuffled}
 SEEN = ("photo-patches", "fmnist-inverted", "fmnist-shuffled")  # of the demo's seven, the kinds seen in development
 HELD_OUT = ("fmnist-rotated", "mnist", "digits8x8", "uniform-noise")
 DEMO = (*SEEN, *HELD_OUT)
-MADE = ("gaussian-noise", "blurred")
+OUTSIDE = ("notMNIST", "CIFAR-10", "SVHN", "DTD")  # not bundled
 
 
 def partners(labels: Labels, rng: Rng) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""AUROC of every candidate, and of every detector of the table, on one network; kept as JSON so that a run can go on."""
+"""AUROC of every candidate and every detector of the table on one network; kept as JSON so that a run can go on."""
 
 from __future__ import annotations
 
@@ -56,15 +56,17 @@ def candidate_table(
         labels: their classes.
         ind: ind images it has not seen.
         sets: ood images by name.
-        own_pseudo: whether the sets are themselves the kinds of pseudo-ood; each is then judged by regressions that were
-            fitted without it.
+        own_pseudo: whether the sets are themselves the kinds of pseudo-ood; each is then judged by regressions fitted
+            without it.
     """
     extractor = model.extractor(device="cpu")
     star = singularity(extractor, model.input_shape)
     learn, hold = parts(len(fit))
     seen = read(extractor, fit, star)
     held = seen.rows(hold)
-    table = columns(seen.rows(learn), labels[learn], star, extractor.layers)
+    every = columns(seen.rows(learn), labels[learn], star, extractor.layers)
+    used = {name for candidate in tried.CANDIDATES for name in tried.chosen_columns(candidate, every)}
+    table = {name: column for name, column in every.items() if name in used}
     held_values = {name: column(held) for name, column in table.items()}
     scores: dict[str, Callable[[Features, Mapping[str, Array]], Array]] = {
         name: (lambda f, v, score=score: score(f)) for name, score in tried.plain_sums(held).items()
