@@ -19,7 +19,7 @@ from fssd_core.data import load_data
 from fssd_core.detectors import DETECTORS
 from fssd_core.detectors.base import Detector
 from fssd_core.errors import CancelledError, InputError
-from fssd_core.metrics import metrics
+from fssd_core.metrics import metrics, pr
 from fssd_core.runtime import threads
 from fssd_core.store import Store
 
@@ -127,7 +127,11 @@ def test_the_numbers_are_those_of_the_detector_called_by_hand(kept, benches):
     assert found.facts["fpr80"] == expected.fpr80
     area = np.trapezoid(found.roc[:, 1], found.roc[:, 0])
     assert area == pytest.approx(expected.auroc, abs=0.01)
-    assert found.pr[0, 0] == 0
+    curve = pr(ind, ood)
+    for recall, precision in found.pr[1:]:
+        gaps = np.abs(curve.x - recall) + np.abs(curve.y - precision)
+        assert gaps.min() < 1e-6, "every drawn point lies on scikit-learn's curve"
+    assert found.pr[0].tolist() == [0, 1]
     assert found.pr[-1, 0] == 1
 
 
