@@ -211,7 +211,7 @@ def _save(name: str, **arrays: npt.NDArray[Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m fssd_core.assets build [--only data|models|helpers|store|corruptions] [--missing] [--source FOLDER]`."""
+    """`python -m fssd_core.assets build [--only PART] [--missing] [--source FOLDER]`, PART one of `PARTS`."""
     parser = argparse.ArgumentParser(prog="python -m fssd_core.assets", description="Rebuild the bundled assets.")
     parser.add_argument("command", choices=["build", "hashes"], help="build: make the assets; hashes: list them anew")
     parser.add_argument("--only", choices=list(PARTS), help="one part; all if left out")

@@ -101,7 +101,7 @@ class Outcome:
 
     @property
     def pr(self) -> npt.NDArray[np.float32]:
-        """(T, 2) recall and precision at the same thresholds, ind positive; precision is 1 where nothing is accepted."""
+        """(T, 2) recall and precision at the same thresholds, ind positive; precision 1 where nothing is accepted."""
         right, wrong = self.roc[:, 1] * self.facts["n_ind"], self.roc[:, 0] * self.facts["n_ood"]
         accepted = right + wrong
         precision = np.divide(right, accepted, out=np.ones_like(right), where=accepted > 0)
@@ -132,14 +132,14 @@ def stored_outcome(bench: Bench, name: str, *, store: Store) -> Outcome | None:
     return None if entry is None else Outcome(dict(entry.meta["facts"]), entry.arrays["roc"])
 
 
-def run_detector(bench: Bench, name: str, *, store: Store, progress: Progress = silent) -> Outcome:
-    """The detector's outcome, from the store or computed and kept.
+def run_detector(bench: Bench, name: str, *, store: Store, progress: Progress = silent, anew: bool = False) -> Outcome:
+    """The detector's outcome, from the store (unless `anew`) or computed and kept.
 
     Raises:
         InputError: the detector cannot run on this network or without these images; the message says why.
         CancelledError: progress stopped it; detectors that were finished are kept.
     """
-    if (found := stored_outcome(bench, name, store=store)) is not None:
+    if not anew and (found := stored_outcome(bench, name, store=store)) is not None:
         return found
     spec = DETECTORS[name]
     model, given = bench.network(spec)
@@ -166,12 +166,12 @@ def run_detector(bench: Bench, name: str, *, store: Store, progress: Progress = 
 
 
 def run_all(
-    bench: Bench, names: Sequence[str], *, store: Store, progress: Progress = silent
+    bench: Bench, names: Sequence[str], *, store: Store, progress: Progress = silent, anew: bool = False
 ) -> Iterator[tuple[str, Outcome | FssdError]]:
     """(name, outcome, or why it cannot run) of one detector after the other; each outcome is kept at once."""
     for name in names:
         try:
-            yield name, run_detector(bench, name, store=store, progress=progress)
+            yield name, run_detector(bench, name, store=store, progress=progress, anew=anew)
         except (InputError, ModelError) as error:
             yield name, error
 

@@ -27,7 +27,7 @@ from fssd_core.study_pseudo import pseudo_scores
 KERNEL_STEPS = (0, 100, 13132)
 """Checkpoints whose kernel blocks ship: untrained, early, the last."""
 LAYERED = ("fssd", "mahalanobis", "msp")
-"""Detectors whose outcomes ship for every ood set of the first page: two by layers, and the softmax, by which sets are near or far."""
+"""Detectors whose outcomes ship for every ood set of the first page: two by layers, and the softmax (near or far)."""
 KNOTS = (-0.04, -0.02, -0.006, -0.002, 0.0, 0.002, 0.006, 0.02, 0.04, 0.1, 0.2)
 """Epsilons of the sweep, in pixels; between them each distance is interpolated by a monotone cubic."""
 

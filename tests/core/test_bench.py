@@ -100,6 +100,7 @@ def test_facts_name_the_protocols_labels_and_the_cost(kept):
     )
     assert facts["paper"]["fssd"]["tried"] == 22
     assert facts["paper"]["mahalanobis-plain"]["labels_used"] == "none"
+    assert (facts["paper"]["msp"]["tried"], facts["paper"]["msp"]["values"]) == (1, {"temperature": 1.0})
     assert all(found["labels_used"] == "none" and found["tried"] == 1 for found in facts["no-ood-labels"].values())
     assert facts["no-ood-labels"]["mahalanobis"]["values"] == {"epsilon": 0.0}
     assert facts["no-ood-labels"]["fssd"]["forwards"] == 1
@@ -236,8 +237,18 @@ def test_the_command_prints_json_and_writes_files(tmp_path, monkeypatch, capsys)
         path = tmp_path / f"told{kind}"
         assert main([*BENCH, *names, "--out", str(path)]) == 0
         assert path.read_text().startswith(start)
-    assert main([*BENCH, "--detectors", "fssd", "--protocol", "no-ood-labels"]) == 0
-    assert "AUROC [95 %]" in capsys.readouterr().out
+    capsys.readouterr()
+    monkeypatch.setattr(bench_run, "_milliseconds", lambda *_: 12345.0)
+    once = [*BENCH, "--detectors", "fssd", "--protocol", "no-ood-labels"]
+    assert main(once) == 0
+    told = capsys.readouterr()
+    assert "AUROC [95 %]" in told.out
+    assert "12345.00" not in told.out, "taken from the store"
+    assert "(measured before; --anew measures again)" in told.err
+    assert main([*once, "--anew"]) == 0
+    told = capsys.readouterr()
+    assert "12345.00" in told.out
+    assert "measured before" not in told.err
     assert main(["list", "benchmarks"]) == 0
     assert "cifar10-svhn" in capsys.readouterr().out
 
