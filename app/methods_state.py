@@ -29,12 +29,14 @@ def asked(study: Study, ood: str, protocol: str, train: str | None) -> Asked:
     """The comparison of the study's network and sets with one ood set.
 
     The sidebar always names a checkpoint; the last one is the network itself, and only with it go the helper networks.
+    The benchmark's own pair is always the whole of it, as `fssd bench` runs it; else the sidebar's number of images.
     """
     if is_demo(study):
         last = study.step is None or study.step == _last_step(study.model)
+        own = ood == BENCHMARKS[DEMO].ood
         return Asked(
-            DEMO, protocol, step=None if last else study.step, ood=None if ood == BENCHMARKS[DEMO].ood else ood,
-            limit=study.samples, seed=study.seed,
+            DEMO, protocol, step=None if last else study.step, ood=None if own else ood,
+            limit=None if own and last else study.samples, seed=study.seed,
         )  # fmt: skip
     return Asked(
         "own", protocol, model=study.model, arch=study.arch, step=study.step, train=train, ind=study.ind, ood=ood,

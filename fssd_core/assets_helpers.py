@@ -1,6 +1,7 @@
 """Helper networks of the demo's other detectors: four more ensemble members, one with dropout, one outlier-exposed.
 
-Each is one final checkpoint under assets/models; `python -m fssd_core.assets build --only helpers` trains them anew.
+Each is one final checkpoint under assets/models, its weights rounded to float16 (half the size; read back as float32).
+`python -m fssd_core.assets build --only helpers` trains them anew.
 """
 
 from __future__ import annotations
@@ -87,17 +88,19 @@ def _build(
             module, images, labels, generator=draws, recipe=Recipe(epochs=DEMO_EPOCHS), device="cpu", loss=loss,
             checkpoints=[last], **options,
         )  # fmt: skip
-        right = accuracy(module, test_images, test_labels, **options)
+        state = {name: tensor.half() for name, tensor in point.state.items()}
+        module.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+        right = accuracy(module, test_images, test_labels, **options)  # of the rounded weights, as they are shipped
     facts = {
         "title": helper.title, "arch": "lenet", "taps": ",".join(entry.taps), **options,
         "step": point.step, "epoch": point.epoch, "test_accuracy": right, "train_loss": point.loss,
-        "seed": helper.seed, "torch": str(torch.__version__), "classes": FASHION_CLASSES,
+        "seed": helper.seed, "torch": str(torch.__version__), "classes": FASHION_CLASSES, "rounded": "float16",
         "data": "FashionMNIST, 60,000 training images", **more,
     }  # fmt: skip
     target = assets_root() / "models" / helper.folder
     fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=helper.folder, suffix=".tmp"))
     try:
-        save_checkpoint(fresh / f"step-{point.step:05d}.safetensors", point.state, facts)
+        save_checkpoint(fresh / f"step-{point.step:05d}.safetensors", state, facts)
         fresh.chmod(0o755)
         shutil.rmtree(target, ignore_errors=True)
         fresh.rename(target)

@@ -26,9 +26,9 @@ from fssd_core.runtime import Progress, generator, silent
 from fssd_core.singularity import uniform_noise
 from fssd_core.store import Store, key
 
-BENCH_VERSION = 1
+BENCH_VERSION = 2
 TIMED = 256  # images
-POINTS = 256  # of a kept curve
+POINTS = 128  # of a kept curve
 CI_SAMPLES = 1000
 NUMBERS = ("auroc", "aupr_in", "aupr_out", "fpr80", "fpr95")
 
@@ -94,12 +94,18 @@ class Outcome:
     Attributes:
         facts: JSON-able: the numbers of a row of `fssd bench --json`.
         roc: (T, 2) false and true positive rate, thinned for drawing.
-        pr: (T, 2) recall and precision, ind positive, thinned for drawing.
     """
 
     facts: dict[str, Any]
     roc: npt.NDArray[np.float32]
-    pr: npt.NDArray[np.float32]
+
+    @property
+    def pr(self) -> npt.NDArray[np.float32]:
+        """(T, 2) recall and precision at the same thresholds, ind positive; precision 1 where nothing is accepted."""
+        right, wrong = self.roc[:, 1] * self.facts["n_ind"], self.roc[:, 0] * self.facts["n_ood"]
+        accepted = right + wrong
+        precision = np.divide(right, accepted, out=np.ones_like(right), where=accepted > 0)
+        return np.stack([self.roc[:, 1], precision], 1).astype(np.float32)
 
 
 def outcome_key(bench: Bench, name: str) -> str:
@@ -123,17 +129,17 @@ def outcome_key(bench: Bench, name: str) -> str:
 def stored_outcome(bench: Bench, name: str, *, store: Store) -> Outcome | None:
     """The outcome if the store has it; computes nothing."""
     entry = store.get(outcome_key(bench, name))
-    return None if entry is None else Outcome(dict(entry.meta["facts"]), entry.arrays["roc"], entry.arrays["pr"])
+    return None if entry is None else Outcome(dict(entry.meta["facts"]), entry.arrays["roc"])
 
 
-def run_detector(bench: Bench, name: str, *, store: Store, progress: Progress = silent) -> Outcome:
-    """The detector's outcome, from the store or computed and kept.
+def run_detector(bench: Bench, name: str, *, store: Store, progress: Progress = silent, anew: bool = False) -> Outcome:
+    """The detector's outcome, from the store (unless `anew`) or computed and kept.
 
     Raises:
         InputError: the detector cannot run on this network or without these images; the message says why.
         CancelledError: progress stopped it; detectors that were finished are kept.
     """
-    if (found := stored_outcome(bench, name, store=store)) is not None:
+    if not anew and (found := stored_outcome(bench, name, store=store)) is not None:
         return found
     spec = DETECTORS[name]
     model, given = bench.network(spec)
@@ -154,18 +160,18 @@ def run_detector(bench: Bench, name: str, *, store: Store, progress: Progress = 
         "ms_per_image": _milliseconds(choice, deal.test.ind),
         "seconds": round(time.perf_counter() - started, 2),
     }
-    roc, pr = _curves(*scores)
-    entry = store.put(outcome_key(bench, name), {"roc": roc, "pr": pr}, {"facts": facts})
-    return Outcome(dict(entry.meta["facts"]), roc, pr)
+    roc = _curve(*scores)
+    entry = store.put(outcome_key(bench, name), {"roc": roc}, {"facts": facts})
+    return Outcome(dict(entry.meta["facts"]), roc)
 
 
 def run_all(
-    bench: Bench, names: Sequence[str], *, store: Store, progress: Progress = silent
+    bench: Bench, names: Sequence[str], *, store: Store, progress: Progress = silent, anew: bool = False
 ) -> Iterator[tuple[str, Outcome | FssdError]]:
     """(name, outcome, or why it cannot run) of one detector after the other; each outcome is kept at once."""
     for name in names:
         try:
-            yield name, run_detector(bench, name, store=store, progress=progress)
+            yield name, run_detector(bench, name, store=store, progress=progress, anew=anew)
         except (InputError, ModelError) as error:
             yield name, error
 
@@ -248,15 +254,10 @@ def _milliseconds(choice: Choice, images: ImageSet) -> float:
     return round(best / len(pixels) * 1000, 4)
 
 
-def _curves(
-    ind: npt.NDArray[np.float64], ood: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    curves = metrics.roc(ind, ood), metrics.pr(ind, ood)
-    thinned = []
-    for curve in curves:
-        rows = np.unique(np.linspace(0, len(curve.x) - 1, POINTS).round().astype(int))
-        thinned.append(np.stack([curve.x[rows], curve.y[rows]], 1).astype(np.float32))
-    return thinned[0], thinned[1]
+def _curve(ind: npt.NDArray[np.float64], ood: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    curve = metrics.roc(ind, ood)
+    rows = np.unique(np.linspace(0, len(curve.x) - 1, POINTS).round().astype(int))
+    return np.stack([curve.x[rows], curve.y[rows]], 1).astype(np.float32)
 
 
 def _version(package: str) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from fssd_core import bench_report
+from fssd_core.assets import assets_root
 from fssd_core.atomic import write_bytes
 from fssd_core.bench_open import TRAIN_IMAGES, Asked, open_bench
-from fssd_core.bench_run import run_all
+from fssd_core.bench_run import Bench, run_all, stored_outcome
 from fssd_core.cli_common import (
     DATA_HELP,
     MAX_SEED,
@@ -49,6 +50,7 @@ def add_bench_command(commands: Any) -> None:
     add("--oe-model", metavar="REF", help="the network of outlier-exposure, trained by it")
     for flag, what in (("--train", "training images"), ("--ind", "ind test images"), ("--ood", "ood images")):
         add(flag, metavar="DATA", help=f"{what} in place of the benchmark's own: {DATA_HELP}")
+    add("--anew", action="store_true", help="measure again what was measured before, here or for the bundled data")
     add("--out", type=Path, metavar="FILE", help="write the report too: .json, .csv or .md")
     add_data_arguments(bench)
     bench.set_defaults(run=_bench)
@@ -60,7 +62,9 @@ def _bench(arguments: argparse.Namespace) -> None:
     for note in bench.deal.notes:
         print(f"fssd: note: {note}", file=sys.stderr)
     rows, skipped = [], {}
-    for name, outcome in run_all(bench, names, store=Store(), progress=progress_of(arguments)):
+    store = Store(shipped=[] if arguments.anew else [assets_root() / "store"])
+    known = set() if arguments.anew else _known(bench, names, store)
+    for name, outcome in run_all(bench, names, store=store, progress=progress_of(arguments), anew=arguments.anew):
         if isinstance(outcome, FssdError):
             if arguments.detectors != "all":
                 raise outcome
@@ -68,11 +72,23 @@ def _bench(arguments: argparse.Namespace) -> None:
             print(f"fssd: {name} not run: {outcome}", file=sys.stderr)
             continue
         rows.append(outcome.facts)
-        print(f"fssd: {name}: AUROC {outcome.facts['auroc']:.4f}", file=sys.stderr)
+        stored = " (measured before; --anew measures again)" if name in known else ""
+        print(f"fssd: {name}: AUROC {outcome.facts['auroc']:.4f}{stored}", file=sys.stderr)
     told = bench_report.report(bench, rows, skipped)
     if arguments.out is not None:
         _write(arguments.out, told)
     print(json.dumps(told, indent=1) if arguments.json else bench_report.text(told))
+
+
+def _known(bench: Bench, names: list[str], store: Store) -> set[str]:
+    """The detectors whose outcome is in the store."""
+    found = set()
+    for name in names:
+        try:
+            found |= {name} if stored_outcome(bench, name, store=store) is not None else set()
+        except FssdError:
+            continue  # it cannot run; `run_all` says why
+    return found
 
 
 def _detectors(text: str) -> list[str]:

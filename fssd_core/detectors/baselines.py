@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -60,7 +61,7 @@ MSP = _from_logits(
     "Hendrycks and Gimpel 2017, A Baseline for Detecting Misclassified and Out-of-Distribution Examples in "
     "Neural Networks, arXiv:1610.02136",
     lambda ood, network, extractor, v: ood.MaxSoftmax(None, t=v["temperature"]),
-    _TEMPERATURE,
+    replace(_TEMPERATURE, grid=()),  # the Base of every comparison: nothing of it is chosen
     fails="Where the network is sure of a wrong class: confidence says nothing about familiarity.",
 )
 MAX_LOGIT = _from_logits(

@@ -19,7 +19,7 @@ from fssd_core.data import load_data
 from fssd_core.detectors import DETECTORS
 from fssd_core.detectors.base import Detector
 from fssd_core.errors import CancelledError, InputError
-from fssd_core.metrics import metrics
+from fssd_core.metrics import metrics, pr
 from fssd_core.runtime import threads
 from fssd_core.store import Store
 
@@ -100,6 +100,7 @@ def test_facts_name_the_protocols_labels_and_the_cost(kept):
     )
     assert facts["paper"]["fssd"]["tried"] == 22
     assert facts["paper"]["mahalanobis-plain"]["labels_used"] == "none"
+    assert (facts["paper"]["msp"]["tried"], facts["paper"]["msp"]["values"]) == (1, {"temperature": 1.0})
     assert all(found["labels_used"] == "none" and found["tried"] == 1 for found in facts["no-ood-labels"].values())
     assert facts["no-ood-labels"]["mahalanobis"]["values"] == {"epsilon": 0.0}
     assert facts["no-ood-labels"]["fssd"]["forwards"] == 1
@@ -127,7 +128,11 @@ def test_the_numbers_are_those_of_the_detector_called_by_hand(kept, benches):
     assert found.facts["fpr80"] == expected.fpr80
     area = np.trapezoid(found.roc[:, 1], found.roc[:, 0])
     assert area == pytest.approx(expected.auroc, abs=0.01)
-    assert found.pr[0, 0] == 0
+    curve = pr(ind, ood)
+    for recall, precision in found.pr[1:]:
+        gaps = np.abs(curve.x - recall) + np.abs(curve.y - precision)
+        assert gaps.min() < 1e-6, "every drawn point lies on scikit-learn's curve"
+    assert found.pr[0].tolist() == [0, 1]
     assert found.pr[-1, 0] == 1
 
 
@@ -232,8 +237,18 @@ def test_the_command_prints_json_and_writes_files(tmp_path, monkeypatch, capsys)
         path = tmp_path / f"told{kind}"
         assert main([*BENCH, *names, "--out", str(path)]) == 0
         assert path.read_text().startswith(start)
-    assert main([*BENCH, "--detectors", "fssd", "--protocol", "no-ood-labels"]) == 0
-    assert "AUROC [95 %]" in capsys.readouterr().out
+    capsys.readouterr()
+    monkeypatch.setattr(bench_run, "_milliseconds", lambda *_: 12345.0)
+    once = [*BENCH, "--detectors", "fssd", "--protocol", "no-ood-labels"]
+    assert main(once) == 0
+    told = capsys.readouterr()
+    assert "AUROC [95 %]" in told.out
+    assert "12345.00" not in told.out, "taken from the store"
+    assert "(measured before; --anew measures again)" in told.err
+    assert main([*once, "--anew"]) == 0
+    told = capsys.readouterr()
+    assert "12345.00" in told.out
+    assert "measured before" not in told.err
     assert main(["list", "benchmarks"]) == 0
     assert "cifar10-svhn" in capsys.readouterr().out
 

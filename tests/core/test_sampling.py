@@ -180,7 +180,7 @@ def test_training_with_outlier_exposure_makes_the_auxiliary_uncertain():
             torch.manual_seed(1)
             module = nn.Sequential(nn.Flatten(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 2))
         options = {"loss": outlier_exposure(other, generator=generator(0))} if exposed else {}
-        recipe = Recipe(epochs=25, batch_size=20, lr=1.0, gamma=1.0)
+        recipe = Recipe(epochs=100, batch_size=20, lr=1.0, gamma=1.0)
         list(train(module, images, labels, generator=generator(0), recipe=recipe, device="cpu", **options))
         with torch.no_grad():
             confidence[exposed] = float(module(other).softmax(1).max(1).values.mean())
