@@ -10,7 +10,7 @@ from typing import Any
 from app import session
 from fssd_core.bench_open import Asked, open_bench
 from fssd_core.bench_run import Bench, Outcome, stored_outcome
-from fssd_core.benchmarks import BENCHMARKS
+from fssd_core.benchmarks import BENCHMARKS, Cell
 from fssd_core.detectors import DETECTORS
 from fssd_core.errors import InputError, ModelError
 from fssd_core.study import Study
@@ -78,16 +78,23 @@ def compute_args(wanted: Asked, names: list[str]) -> dict[str, object]:
 def table(found: Mapping[str, Outcome], published: bool) -> list[dict[str, Any]]:
     """One row a detector, best AUROC first; the paper's percent as shares, where they were published."""
     row = BENCHMARKS[DEMO]
+    printed = (("slides", row.slides), ("README", {**row.slides, **row.readme}))
     rows = []
     for name, outcome in sorted(found.items(), key=lambda item: -item[1].facts["auroc"]):
         facts = outcome.facts
-        line = {
+        line: dict[str, Any] = {
             "detector": name,
             "AUROC": facts["auroc"],
             "low": facts["auroc_ci"][0],
             "high": facts["auroc_ci"][1],
+        }
+        if published:
+            line |= {f"paper AUROC ({source})": _share(cells.get(name), 0) for source, cells in printed}
+        line["FPR80"] = facts["fpr80"]
+        if published:
+            line |= {f"paper FPR80 ({source})": _share(cells.get(name), 2) for source, cells in printed}
+        line |= {
             "FPR95": facts["fpr95"],
-            "FPR80": facts["fpr80"],
             "AUPR-IN": facts["aupr_in"],
             "AUPR-OUT": facts["aupr_out"],
             "ms": facts["ms_per_image"],
@@ -97,13 +104,12 @@ def table(found: Mapping[str, Outcome], published: bool) -> list[dict[str, Any]]
             "parameters": ", ".join(f"{k} {v}" for k, v in facts["values"].items() if k != "members" and v != ""),
             "method": facts["title"],
         }
-        if published:
-            for source, cells in (("slides", row.slides), ("README", {**row.slides, **row.readme})):
-                cell = cells.get(name)
-                line[f"paper AUROC ({source})"] = None if cell is None else cell[0] / 100
-                line[f"paper FPR80 ({source})"] = None if cell is None else cell[2] / 100
         rows.append(line)
     return rows
+
+
+def _share(cell: Cell | None, number: int) -> float | None:
+    return None if cell is None else round(cell[number] / 100, 6)
 
 
 def _last_step(model: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -83,7 +84,14 @@ def cost_scatter(marks: Sequence[Mark], *, mode: theme.Mode) -> go.Figure:
         )
     figure.update_layout(
         title={"text": "Cost against AUROC", "subtitle": {"text": "dotted: the best so far, going right"}, "x": 0},
-        xaxis={"title": "milliseconds an image (measured, log scale)", "type": "log", "fixedrange": True},
+        xaxis={
+            "title": "milliseconds an image (measured, log scale)",
+            "type": "log",
+            "fixedrange": True,
+            "tickvals": [m * 10.0**e for e in range(-3, 4) for m in (1, 2, 5)],
+            # room for the names at both ends
+            "range": [math.log10(ordered[0].milliseconds) - 0.18, math.log10(ordered[-1].milliseconds) + 0.22],
+        },
         yaxis={"title": "AUROC", "fixedrange": True, "automargin": True},
         showlegend=False,
         margin={"l": 8, "r": 16, "t": 76, "b": 48},

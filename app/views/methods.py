@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import streamlit as st
 
 from app import methods_ood_free, session
+from app import methods_panels as panels
 from app import methods_state as state
-from app.figures.methods import Mark, cost_scatter, overlaid_curves, say_heatmap
 from app.names import title_of
 from fssd_core.bench_open import Asked
 from fssd_core.bench_run import Bench, Outcome
@@ -17,9 +16,6 @@ from fssd_core.data import list_data
 from fssd_core.detectors import DETECTORS
 from fssd_core.protocol import PROTOCOLS
 from fssd_core.study import Study
-
-BARE = {"displayModeBar": False}
-SHARE = st.column_config.NumberColumn(format="%.4f")
 
 
 def show() -> None:
@@ -39,9 +35,9 @@ def show() -> None:
     if not _complete(study, wanted, found, lacking):
         return
     published = wanted.name == state.DEMO and wanted.ood is None
-    _headline(found)
+    panels.headline(found)
     methods_ood_free.card(study, wanted.ood or opened.row.ood, found)
-    _table(found, published)
+    panels.table(found, published)
     shown = st.multiselect(
         "Highlighted in the figures",
         list(found),
@@ -53,11 +49,11 @@ def show() -> None:
     places = {name: number for number, name in enumerate(shown)}
     left, right = st.columns(2, gap="large")
     with left:
-        _cost(found, places)
+        panels.cost(found, places)
     with right:
-        _curves(found, places)
-    _layers(study, wanted)
-    _failures(found, lacking)
+        panels.curves(found, places)
+    panels.layers(study, wanted)
+    panels.failures(found, lacking, shown)
 
 
 def _choose(study: Study) -> Asked | None:
@@ -119,116 +115,6 @@ def _complete(study: Study, wanted: Asked, found: Mapping[str, Outcome], lacking
                 st.session_state["_bench_notes"] = job.warnings
                 st.rerun()
     return bool(found)
-
-
-def _headline(found: Mapping[str, Outcome]) -> None:
-    ranked = sorted(found, key=lambda name: -found[name].facts["auroc"])
-    best = found[ranked[0]].facts
-    words = f"Best here: **{ranked[0]}**, AUROC {best['auroc']:.4f}."
-    if "fssd" in found and ranked[0] != "fssd":
-        own = found["fssd"].facts
-        words += f" FSSD stands at place {ranked.index('fssd') + 1} of {len(ranked)}, AUROC {own['auroc']:.4f}"
-        words += ": its intervals overlap." if own["auroc_ci"][1] >= best["auroc_ci"][0] else "."
-    st.markdown(words)
-
-
-def _table(found: Mapping[str, Outcome], published: bool) -> None:
-    rows = state.table(found, published)
-    shares = {name: SHARE for name in rows[0] if isinstance(rows[0][name], float) or name.startswith("paper")}
-    st.dataframe(
-        rows,
-        hide_index=True,
-        height=430,
-        column_config={
-            **shares,
-            "detector": st.column_config.TextColumn(pinned=True),
-            "AUROC": st.column_config.ProgressColumn(format="%.4f", min_value=0, max_value=1),
-            "low": st.column_config.NumberColumn("95 % from", format="%.4f"),
-            "high": st.column_config.NumberColumn("to", format="%.4f"),
-            "ms": st.column_config.NumberColumn("ms an image", format="%.2f"),
-        },
-    )
-    words = "Click a column's head to sort. Brackets: percentile bootstrap of ind and ood apart, 1,000 draws."
-    if published:
-        words += (
-            " Beside them the paper's own numbers, as shares: for a larger LeNet, all 10,000 MNIST test digits and "
-            "labels of MNIST in choosing; the README's cells are the slides' where it gives no other."
-        )
-    st.caption(words)
-
-
-def _cost(found: Mapping[str, Outcome], places: Mapping[str, int]) -> None:
-    marks = []
-    for name, outcome in found.items():
-        facts = outcome.facts
-        passes = f"{facts['forwards']} forward and {facts['backwards']} backward passes"
-        low, high = facts["auroc_ci"]
-        marks.append(Mark(name, facts["ms_per_image"], facts["auroc"], low, high, passes, places.get(name)))
-    st.plotly_chart(
-        cost_scatter(marks, mode=session.mode()), key="methods-cost", config=BARE,
-        alt="Milliseconds an image against AUROC of every detector",
-    )  # fmt: skip
-
-
-def _curves(found: Mapping[str, Outcome], places: Mapping[str, int]) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        kind = st.segmented_control("Curves", ["ROC", "PR"], default="ROC", required=True, label_visibility="collapsed")
-        corner = st.toggle("Only the good corner")
-    curves = {name: outcome.roc if kind == "ROC" else outcome.pr for name, outcome in found.items()}
-    st.plotly_chart(
-        overlaid_curves(curves, places, kind="roc" if kind == "ROC" else "pr", corner=corner, mode=session.mode()),
-        key="methods-curves", config=BARE, alt=f"{kind} curves of every detector",
-    )  # fmt: skip
-
-
-def _layers(study: Study, wanted: Asked) -> None:
-    """Which layers carry FSSD and Mahalanobis, for every ood set that has outcomes, hard for the softmax first."""
-    known = []
-    for ood in study.ood:
-        other = state.asked(study, ood, wanted.protocol, wanted.train)
-        with session.guard():
-            found, _ = state.outcomes(state.bench(other))
-        if "fssd" in found and "msp" in found:
-            known.append((found["msp"].facts["auroc"], ood, found))
-    if not known:
-        return
-    st.subheader("Which layers carry the score")
-    st.markdown(
-        "Each layer's share of the combined score: alpha times the spread of its distances. Sets that the softmax "
-        "confuses most come first (near), those it tells apart easily last (far). A negative share means that ood lies "
-        "*farther* from F\\* than ind there"
-        + ("." if wanted.protocol == "paper" else "; without ood labels nobody can know, so every layer counts alike.")
-    )
-    for box, name in zip(st.columns(2, gap="large"), ("fssd", "mahalanobis"), strict=True):
-        rows = [(ood, found[name].facts) for _, ood, found in sorted(known, key=lambda k: k[0]) if name in found]
-        if not rows:
-            continue
-        box.plotly_chart(
-            say_heatmap(
-                [f"{title_of(ood)} ({facts['auroc']:.3f})" for ood, facts in rows], rows[0][1]["layers"],
-                np.array([facts["say"] for _, facts in rows]), title="FSSD" if name == "fssd" else "Mahalanobis",
-                subtitle="in brackets the AUROC of the whole", mode=session.mode(),
-            ),
-            key=f"methods-say-{name}", config=BARE, alt=f"Share of every layer in the {name} score, a row an ood set",
-        )  # fmt: skip
-
-
-def _failures(found: Mapping[str, Outcome], lacking: Mapping[str, str]) -> None:
-    st.subheader("When each method fails")
-    rows = [
-        {
-            "detector": name,
-            "fails": spec.fails,
-            "AUROC here": found[name].facts["auroc"] if name in found else None,
-            "cost": spec.cost,
-            "paper": spec.reference,
-        }
-        for name, spec in DETECTORS.items()
-    ]
-    st.dataframe(rows, hide_index=True, height=430, column_config={"AUROC here": SHARE})
-    told = [*(f"{name} {why}" for name, why in lacking.items()), *st.session_state.get("_bench_notes", [])]
-    for line in told:
-        st.caption(f":material/block: {line}")
 
 
 show()
