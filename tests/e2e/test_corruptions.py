@@ -20,14 +20,14 @@ def url(dashboard) -> str:
 
 def ready(page: Any) -> None:
     page.get_by_role("heading", name="Curves of one cell").wait_for(timeout=90_000)
-    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .plot').length >= 7", timeout=60_000)
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .cartesianlayer').length >= 7", timeout=60_000)
     page.wait_for_function("document.querySelectorAll('.fssd-strip li').length === 96", timeout=60_000)
 
 
 def drawn(page: Any, figure: str, trace: str = "FSSD") -> list[Any]:
     """The y (or z) of the last trace of that name in a figure; of a heatmap `trace` is ''."""
     return page.evaluate(
-        "([f, name]) => { const all = document.querySelector(`.st-key-corruption-${f} .js-plotly-plot`).data;"
+        "([f, name]) => { const all = document.querySelector(`.st-key-corruption-${f} .js-plotly-plot`)._fullData;"
         "const t = name ? all.filter(t => t.name.startsWith(name)).at(-1) : all[0];"
         "return [...(t.z ?? t.y)].flatMap(v => v.length ? [...v] : v); }", [figure, trace],
     )  # fmt: skip
@@ -70,7 +70,7 @@ def test_the_page_stands_and_all_of_it_follows_alpha_the_cell_and_the_image(brow
         page.get_by_role("button", name="pseudo-ood", exact=True).click()
         wait_until_drawn(page, "lines", start, same=True)
         page.get_by_text("Every comparison, with intervals").click()
-        page.locator(".st-key-corruption-claim").wait_for()
+        page.locator("[data-testid=stExpander] [data-testid=stDataFrame]").wait_for()
         page.screenshot(path=str(SHOTS / "corruptions.png"), full_page=True)
         cell = drawn(page, "roc")
         page.get_by_role("slider", name="Severity").focus()
@@ -96,7 +96,8 @@ def test_what_was_tuned_by_hand_is_in_force_here(browser, url):
         page.wait_for_function("location.search.includes('alpha=-1')")
         page.get_by_role("link", name="Corruptions").click()
         ready(page)
-        assert page.get_by_role("slider", name="conv1").get_attribute("aria-valuenow") == "-1"
+        slider = page.get_by_role("slider", name="conv1")
+        assert float(slider.evaluate("e => e.value ?? e.getAttribute('aria-valuenow')")) == -1
         page.get_by_text(re.compile("by the Tuning page's rule")).wait_for()
 
 
