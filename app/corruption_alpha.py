@@ -37,17 +37,18 @@ def alpha_controls(study: Study, page: Page, tuned: Tuned) -> tuple[Weights, Ope
                 type="primary" if preset.normalised() == weights.normalised() else "secondary",
                 help=f"Labels used: {preset.labels}",
             )
-    columns = st.columns(2) if len(layers) <= FEW else st.columns(4)
-    for number, layer in enumerate(layers):
-        columns[number % len(columns)].slider(
-            layer, -1.0, 1.0, step=0.01, key=_slot(layer), on_change=_slide, args=(layer, layers), format="%.2f"
-        )
+    wide = 2 if len(layers) <= FEW else 4
+    for start_at in range(0, len(layers), wide):  # a line at a time, so that a narrow page keeps the layers' order
+        for column, layer in zip(st.columns(wide), layers[start_at : start_at + wide], strict=False):
+            column.slider(
+                layer, -1.0, 1.0, step=0.01, key=_slot(layer), on_change=_slide, args=(layer, layers), format="%.2f"
+            )
     epsilon = page.spec.study.epsilon
     operating = tuned.operating(weights, study, epsilon)
     whose = "the Tuning page's" if tuned.setting else "the usual"
     st.caption(
-        f"Labels used for alpha: {weights.labels}. ε {epsilon:.4g}. Threshold {operating.threshold:.4g} by {whose} "
-        f"rule: {operating.said}."
+        f"Labels used for alpha: {weights.labels}. Distances at ε {epsilon:.4g}. Threshold {operating.threshold:.4g} "
+        f"by {whose} rule: {operating.said}."
     )
     return weights, operating
 

@@ -51,6 +51,8 @@ def say_notes(page: Page) -> None:
     )
     if page.left_out:
         words += f" {page.left_out} drawn images are left out, because alpha may be fitted on them."
+    if page.others:
+        words += f" {', '.join(map(short, page.others))}: the layers are standardised on clean images and added."
     for note in result.notes:
         words += f" {note[:1].upper()}{note[1:]}."
     st.caption(words)

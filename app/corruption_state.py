@@ -27,7 +27,7 @@ from fssd_core.demo import KNOTS
 from fssd_core.metrics import pr, roc
 from fssd_core.operating_point import Choice
 from fssd_core.study import Comparison, Study, compare, open_data, stored_sweep, study_layers
-from fssd_core.types import Curve, Weights
+from fssd_core.types import Curve, LayerScores, Weights
 
 CLAIM_DRAWS = 500
 FEWEST = 20  # images that must be left once those are taken out that alpha was fitted on
@@ -49,6 +49,7 @@ class Page:
         result: the images that alpha was not fitted on.
         left_out: images that were.
         draws: of the claim's intervals, None where it cannot be stated.
+        others: alpha of other detectors with several columns, standardised: a plain sum would make them weak rivals.
         memory: what was computed already; of what alpha moves only the latest.
     """
 
@@ -57,6 +58,7 @@ class Page:
     result: CorruptionResult
     left_out: int
     draws: Draws | None
+    others: Mapping[str, Weights] = field(default_factory=dict)
     memory: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
 
     @property
@@ -65,8 +67,8 @@ class Page:
         return [self.ours, *(label for label in self.result.detectors if label != self.ours)]
 
     def scored(self, label: str, weights: Weights) -> tuple[Floats, Floats]:
-        """(clean (N,), cells (T, S, N)) of a detector; alpha is FSSD's alone."""
-        alpha = weights if label == self.ours else None
+        """(clean (N,), cells (T, S, N)) of a detector; these weights are FSSD's alone."""
+        alpha = weights if label == self.ours else self.others.get(label)
         return self._once((label, "scores"), alpha, lambda: self.result.detectors[label].combined(alpha))
 
     def table(self, label: str, weights: Weights, metric: str) -> Floats:
@@ -141,7 +143,14 @@ def _page(spec: CorruptionStudy, types: tuple[str, ...], fitted_rows: npt.NDArra
     result = stored_corruption(spec, store=session.store(), root=session.data_root())
     if result is None:
         raise NotThereError
-    count = len(result.rows)
+    count, seen = len(result.rows), np.flatnonzero(np.isin(result.rows, fitted_rows))
+    seen = seen if len(seen) >= FEWEST else np.arange(count)
+    several = {label: s for label, s in result.detectors.items() if len(s.layers) > 1}
+    others = {
+        label: ensemble.standardised(LayerScores(scores.clean[seen], scores.layers))
+        for label, scores in several.items()
+        if label.partition(":")[0] != FSSD
+    }
     tested = np.flatnonzero(~np.isin(result.rows, fitted_rows))
     if result.paired and len(tested) >= FEWEST:
         result = result.take(tested)
@@ -154,7 +163,7 @@ def _page(spec: CorruptionStudy, types: tuple[str, ...], fitted_rows: npt.NDArra
             len(result.rows), result.cell_predicted.shape[2], len(result.types), paired=result.paired,
             samples=CLAIM_DRAWS, generator=np.random.default_rng(spec.study.seed),
         )  # fmt: skip
-    return Page(spec, ours, result, count - len(result.rows), draws)
+    return Page(spec, ours, result, count - len(result.rows), draws, others)
 
 
 @dataclass(frozen=True, eq=False)

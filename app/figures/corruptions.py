@@ -53,8 +53,8 @@ def severity_lines(
         data.append(
             {
                 "type": "scatter", "x": x + x[::-1], "y": np.clip(band, 0, 1), "fill": "toself", "mode": "lines",
-                "line": {"width": 0}, "fillcolor": _clear(colour, 0.13), "hoverinfo": "skip", "legendgroup": name,
-                "showlegend": False, "name": name,
+                "line": {"width": 0}, "fillcolor": _clear(colour, 0.08 if place else 0.16), "hoverinfo": "skip",
+                "legendgroup": name, "showlegend": False, "name": name,
             }
         )  # fmt: skip
     for place, (name, over) in enumerate(spreads.items()):

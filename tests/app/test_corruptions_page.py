@@ -75,6 +75,10 @@ def test_the_numbers_are_the_stores_without_the_images_that_alpha_saw(home):
     assert 0 < len(tested.rows) < len(whole.rows)
     expected = metric_table(*tested.detectors["fssd"].combined()).mean(axis=0)
     np.testing.assert_allclose(mean_lines(app)["FSSD"], expected, atol=1e-12)
+    seen, rival = np.isin(whole.rows, split_rows), tested.detectors["mahalanobis"]
+    alpha = 1 / whole.detectors["mahalanobis"].clean[seen].astype(float).std(axis=0, ddof=1)
+    other = metric_table(rival.clean @ alpha, rival.cells @ alpha).mean(axis=0)
+    np.testing.assert_allclose(mean_lines(app)["Mahalanobis"], other, atol=1e-3)
 
 
 def session_study():

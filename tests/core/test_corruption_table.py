@@ -186,7 +186,9 @@ def test_the_claim_needs_fssd_and_three_types():
 def test_the_claim_in_words_counts_its_verdicts():
     held = one_claim(0.9 + 0.02 * np.sin(np.arange(19)), BASE)
     assert in_words([held, held]) == (
-        "Against 1 method at 1 severity, 2 comparisons: holds in 2, does not hold in 0, not decided in 0."
+        "Against 1 method at 1 severity, 2 comparisons: holds in 2, does not hold in 0, not decided in 0. "
+        "The higher mean alone holds in 2, does not hold in 0, not decided in 0; "
+        "the smaller variance alone holds in 2, does not hold in 0, not decided in 0."
     )
 
 
