@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.ood_free import cifar, report
 from benchmarks.ood_free.nets import DEVELOPMENT, REPORT, fit_images, network
 from benchmarks.ood_free.sets import OUTSIDE, development_sets, reported_sets
-from benchmarks.ood_free.study import candidate_table, detector_table, kept
+from benchmarks.ood_free.study import candidate_table, detector_table, kept, preset_table
 from benchmarks.run import machine
 from fssd_core.data import load_data
 from fssd_core.errors import FssdError, InputError
@@ -89,7 +89,8 @@ def _one_network(name: str, work: Path, outside: dict[str, str], quick: bool, to
         print(f"{name}: detectors", flush=True)
         return detector_table(model, fit, labels, ind, sets)
 
-    told["report"][name] = kept(folder / f"report-{tag}.json", candidates)
+    preset = kept(folder / f"preset-{tag}.json", lambda: preset_table(model, fit, ind, sets))
+    told["report"][name] = kept(folder / f"report-{tag}.json", candidates) | preset
     told["detectors"][name] = kept(folder / f"detectors-{tag}.json", detectors)
 
 
