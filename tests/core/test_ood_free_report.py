@@ -77,5 +77,5 @@ def test_compact_json_is_one_line_a_score_and_reads_back():
     value = {"report": {"net": {"score": {"a": 0.5, "b": 1.0}}}, "outside": ["x"]}
     written = report.compact(value)
     assert json.loads(written) == value
-    assert written.count("\n") == 6
+    assert '   "score": {"a": 0.5, "b": 1.0}\n' in written
     assert report.rounded({"a": {"b": 0.123456789}, "n": 3, "t": "x"}) == {"a": {"b": 0.12346}, "n": 3, "t": "x"}
