@@ -41,7 +41,7 @@ def card(study: Study, ood: str, found: Mapping[str, Outcome]) -> None:
             "Both are fitted on ind images alone. `fssd-ood-free` takes polar coordinates about F\\*: how far an image "
             "lies from it (too far and too near both count), and in which direction, compared with ind images of the "
             "predicted class. No weights of the K distances can say that, so the cockpit cannot show it, and starts "
-            "from the preset."
+            "from the preset. It is weakest where familiar images are merely turned or mixed."
         )
 
 

@@ -11,12 +11,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from benchmarks.ood_free import cifar, report
 from benchmarks.ood_free.nets import DEVELOPMENT, REPORT, fit_images, network
 from benchmarks.ood_free.sets import OUTSIDE, development_sets, reported_sets
-from benchmarks.ood_free.study import candidate_table, detector_table, kept
+from benchmarks.ood_free.study import candidate_table, detector_table, kept, preset_table
 from benchmarks.run import machine
 from fssd_core.data import load_data
 from fssd_core.errors import FssdError, InputError
@@ -55,42 +59,48 @@ def _measured(options: argparse.Namespace) -> dict[str, dict]:
     told: dict[str, dict] = {"development": {}, "report": {}, "detectors": {}, "cifar": {}}
     with threads(1):
         for name in nets:
-            _one_network(name, options.work, outside, options.quick, told)
+            _one_network(name, options, outside, told)
         if options.cifar:
             told["cifar"] = cifar.tables(_pairs(options.cifar, "--cifar"), options.work)
     return report.rounded({"machine": machine(), "outside": sorted(outside), **told})
 
 
-def _one_network(name: str, work: Path, outside: dict[str, str], quick: bool, told: dict[str, dict]) -> None:
-    model = network(name, work)
-    fit, labels = fit_images(name)
-    folder = work / ("quick" if quick else "tables")
+def _one_network(name: str, options: argparse.Namespace, outside: dict[str, str], told: dict[str, dict]) -> None:
+    quick, folder = options.quick, options.work / ("quick" if options.quick else "tables")
     count, known = (300, 500) if quick else (2000, 5000)
-    if quick:
-        fit, labels = fit[:2000], labels[:2000]
-    if name in DEVELOPMENT:
-        ind = load_data("fmnist:train").images[:known]
 
-        def develop() -> dict:
-            print(f"{name}: development", flush=True)
-            return candidate_table(model, fit, labels, ind, development_sets(count), own_pseudo=True)
+    @cache
+    def given() -> tuple[Any, ...]:
+        fit, labels = fit_images(name)
+        cut = 2000 if quick else len(fit)
+        if name in DEVELOPMENT:
+            ind, sets = load_data("fmnist:train").take(np.arange(known)), development_sets(count)
+        else:
+            ind, sets = load_data("fmnist:test").sample(known, seed=0), reported_sets(outside, count)
+        return network(name, options.work), fit[:cut], labels[:cut], ind.images, sets
 
-        told["development"][name] = kept(folder / f"development-{name}.json", develop)
-        return
-    ind = load_data("fmnist:test").sample(known, seed=0).images
-    sets = reported_sets(outside, count)
+    def preset() -> dict:
+        model, fit, _, ind, sets = given()
+        return preset_table(model, fit, ind, sets)
+
     tag = "-".join([name, *sorted(outside)])
-
-    def candidates() -> dict:
-        print(f"{name}: report", flush=True)
-        return candidate_table(model, fit, labels, ind, sets, own_pseudo=False)
-
-    def detectors() -> dict:
-        print(f"{name}: detectors", flush=True)
-        return detector_table(model, fit, labels, ind, sets)
-
-    told["report"][name] = kept(folder / f"report-{tag}.json", candidates)
-    told["detectors"][name] = kept(folder / f"detectors-{tag}.json", detectors)
+    if name in DEVELOPMENT:
+        wanted = {("development", name): lambda: candidate_table(*given(), own_pseudo=True)}
+    else:
+        wanted = {
+            ("report", tag): lambda: candidate_table(*given(), own_pseudo=False),
+            ("preset", tag): preset,
+            ("detectors", tag): lambda: detector_table(*given()),
+        }
+    for (part, rest), make in wanted.items():
+        path = folder / f"{part}-{rest}.json"
+        if options.kept and (not path.exists() or (part == "preset" and name not in told["report"])):
+            print(f"{name}: {part} is not kept in {options.work}; left out", flush=True)
+            continue
+        if not path.exists():
+            print(f"{name}: {part}", flush=True)
+        section = "report" if part == "preset" else part
+        told[section].setdefault(name, {}).update(kept(path, make))
 
 
 def _pairs(given: Sequence[str], flag: str) -> dict[str, str]:
@@ -103,6 +113,7 @@ def _pairs(given: Sequence[str], flag: str) -> dict[str, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ood_free", description=__doc__)
     parser.add_argument("--show", action="store_true", help="print the committed results; nothing is measured")
+    parser.add_argument("--kept", action="store_true", help="measure nothing, write the results of what is in --work")
     parser.add_argument("--quick", action="store_true", help="one network a side, few images; writes no results")
     parser.add_argument("--networks", help="only these, comma-separated (lenet-100, mlp-2 ...); writes no results")
     parser.add_argument(

@@ -13,6 +13,7 @@ from benchmarks.ood_free.sets import SEEN
 
 Table = Mapping[str, Mapping[str, float]]  # {score: {set: AUROC}}
 OURS = "fssd-ood-free"
+NONE: Mapping[str, Any] = {"auroc": {}}
 NEAR = 0.002  # candidates this near to the best are as good; the simplest of them is chosen
 
 
@@ -53,9 +54,11 @@ def text(told: Mapping[str, dict]) -> str:
         chosen = choice(list(told["development"].values()))
         lines += ["## Development", "", *development(told["development"]), "", f"Chosen: {chosen}", ""]
     for arch in ("lenet", "mlp"):
-        tables = [
-            {**told["report"][net], **told["detectors"][net]["auroc"]} for net in told["report"] if net.startswith(arch)
-        ]
+        nets = [net for net in told["report"] if net.startswith(arch)]
+        whole = [
+            net for net in nets if net in told["detectors"]
+        ]  # while a study is unfinished: these, if there are any
+        tables = [{**told["report"][net], **told["detectors"].get(net, NONE)["auroc"]} for net in whole or nets]
         if tables:
             lines += [f"## Report, {arch}, {len(tables)} networks", "", *summary(tables), ""]
             lines += [f"### {arch}, set by set: mean (worst) of the networks", "", *by_set(tables), ""]

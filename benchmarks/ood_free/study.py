@@ -15,16 +15,20 @@ from benchmarks.ood_free.columns import columns
 from benchmarks.ood_free.features import Array, Features, Rows, Singularity, read, singularity
 from benchmarks.ood_free.sets import KINDS, PSEUDO, Pixels
 from fssd_core import ensemble
+from fssd_core.data import ImageSet
 from fssd_core.detectors import DETECTORS, Detector
 from fssd_core.detectors.ood_free import HELD_BACK
 from fssd_core.errors import FssdError
 from fssd_core.extractor import FeatureExtractor
 from fssd_core.metrics import auroc
 from fssd_core.models import LoadedModel
+from fssd_core.pseudo_ood import make_pseudo_ood
 from fssd_core.runtime import generator
-from fssd_core.singularity import uniform_noise
+from fssd_core.singularity import fssd, uniform_noise
+from fssd_core.types import LayerScores
 
 Table = dict[str, dict[str, float]]  # {score: {ood set: AUROC}}
+PRESET, PRESET_IMAGES = "cockpit preset pseudo-ood", 500
 OTHER_NETWORKS = ("deep-ensemble", "mc-dropout", "outlier-exposure")  # they need networks trained for them
 
 
@@ -120,6 +124,23 @@ def _regressions(
             row[set_name] = auroc(score(known), score(other))
         out[f"radius: logistic on pseudo-ood, {name}"] = row
     return out
+
+
+def preset_table(model: LoadedModel, fit: Pixels, ind: Pixels, sets: Mapping[str, Pixels]) -> Table:
+    """AUROC of the cockpit's preset `pseudo-ood`: alpha fitted on 500 of the fitted images and pseudo-ood made of them.
+
+    The Tuning page makes it of 500 ind test images kept apart; here, as everything else, of training images.
+    """
+    extractor = model.extractor(device="cpu")
+    fss = singularity(extractor, model.input_shape).fss
+    source = ImageSet("fit", fit[parts(len(fit))[1][:PRESET_IMAGES]])
+
+    def distances(images: Pixels) -> LayerScores:
+        return fssd(extractor, _tensor(images), fss)
+
+    weights = ensemble.pseudo_ood(distances(source.images), distances(make_pseudo_ood(source, seed=0).images))
+    known = ensemble.combine(distances(ind), weights)
+    return {PRESET: {k: auroc(known, ensemble.combine(distances(v), weights)) for k, v in sets.items()}}
 
 
 def detector_table(

@@ -285,6 +285,6 @@ FSSD_OOD_FREE = DetectorSpec(
         Parameter("neighbours", "int", 10, "k of the k-th nearest ind image of the predicted class", low=1, high=1000),
     ),
     build=FssdOodFree,
-    fails="Where familiar classes are merely mixed or shown in part: such images lie near F*'s usual radius and "
-    "directions.",
+    fails="Where familiar images are merely turned, mixed or joined of halves: they keep the usual radius, and lie in "
+    "directions that the predicted class knows.",
 )
