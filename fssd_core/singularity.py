@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fssd_core.errors import InputError, ModelError
 from fssd_core.extractor import FeatureExtractor, check_images
-from fssd_core.runtime import Progress, in_batches, silent
+from fssd_core.runtime import Progress, fitting_batch, in_batches, silent, tf32, to_device
 from fssd_core.types import LayerScores
 
 GRADIENTS = ("sign", "standardised")
@@ -127,18 +127,22 @@ def fssd_sweep(
     layers = extractor.layers
     if missing := [layer for layer in layers if layer not in fss]:
         raise ModelError(f"F* has no layer {', '.join(missing)}; estimate it with the same extractor")
-    out = {epsilon: np.empty((len(images), len(layers)), dtype=np.float32) for epsilon in epsilons}
+    wanted = list(dict.fromkeys(epsilons))
+    tables = np.empty((len(wanted), len(images), len(layers)), dtype=np.float32)
 
-    def one(rows: slice) -> dict[float, Tensor]:
-        return _sweep_batch(extractor, images[rows], fss, list(epsilons), gradient, shared)
+    def one(rows: slice) -> Tensor:
+        with tf32(extractor.autocast is not None):  # the backward passes too
+            return _sweep_batch(extractor, images[rows], fss, wanted, gradient, shared).cpu()
 
-    for rows, part in in_batches(len(images), one, batch_size=batch_size, progress=progress):
-        for epsilon, values in part.items():
-            out[epsilon][rows] = values.cpu().numpy()
-    for epsilon, table in out.items():
+    size = batch_size
+    if size is None and gradient == "sign" and len(images) > 1:  # results of 'standardised' depend on the batch
+        size = fitting_batch(extractor.image_bytes(images[0]), extractor.device)
+    for rows, part in in_batches(len(images), one, batch_size=size, progress=progress):
+        tables[:, rows] = part.numpy()
+    for epsilon, table in zip(wanted, tables, strict=True):
         if not np.isfinite(table).all():
             raise ModelError(_not_finite(table, layers, epsilon))
-    return {epsilon: LayerScores(table, layers) for epsilon, table in out.items()}
+    return {epsilon: LayerScores(table, layers) for epsilon, table in zip(wanted, tables, strict=True)}
 
 
 def _not_finite(table: npt.NDArray[np.float32], layers: Sequence[str], epsilon: float) -> str:
@@ -175,27 +179,27 @@ def _sweep_batch(
     extractor: FeatureExtractor,
     images: Tensor,
     fss: Mapping[str, Tensor],
-    epsilons: list[float],
+    epsilons: Sequence[float],
     gradient: str,
     shared: bool,
-) -> dict[float, Tensor]:
+) -> Tensor:
+    """(E, n, K) distances, one copy for all epsilons to the CPU."""
     layers = extractor.layers
-    x = images.to(extractor.device, non_blocking=True).detach()
+    x = to_device(images, extractor.device).detach()
     if all(epsilon == 0 for epsilon in epsilons):
         with torch.no_grad():
-            plain = _distances(extractor, x, fss, layers)
-        return dict.fromkeys(epsilons, plain)
+            return _distances(extractor, x, fss, layers).expand(len(epsilons), -1, -1)
     plain, directions = _plain_and_directions(extractor, x, fss, gradient, shared)  # the graph is gone by now
-    out = {}
+    out = torch.empty((len(epsilons), *plain.shape), device=plain.device)
     with torch.no_grad():
-        for epsilon in epsilons:
+        for row, epsilon in enumerate(epsilons):
             if epsilon == 0:
-                out[epsilon] = plain
+                out[row] = plain
             elif shared:  # one perturbed image for all layers: one more whole forward
-                out[epsilon] = _distances(extractor, x + epsilon * directions[layers[0]], fss, layers)
+                out[row] = _distances(extractor, x + epsilon * directions[layers[0]], fss, layers)
             else:
-                moved = [_distances(extractor, x + epsilon * directions[k], fss, (k,)) for k in layers]
-                out[epsilon] = torch.cat(moved, 1)
+                for column, k in enumerate(layers):
+                    out[row, :, column] = _distances(extractor, x + epsilon * directions[k], fss, (k,))[:, 0]
     return out
 
 
