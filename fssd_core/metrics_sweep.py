@@ -46,20 +46,22 @@ def fast_metrics(ind: npt.ArrayLike, ood: npt.ArrayLike) -> Metrics:
     a, b = np.sort(checked(ind, "ind")), np.sort(checked(ood, "ood"))
     below, upto = _ood_below(a, b)
     count_ind, count_ood = len(a), len(b)
-    first = _firsts(a)  # where each run of equal ind scores begins
-    tp, fp = count_ind - first, count_ood - below[first]  # accepted at that score as threshold
-    gained = np.diff(np.append(first, count_ind))
-    last = np.append(_firsts(b)[1:], count_ood) - 1  # where each run of equal ood scores ends
+    tp, fp = np.arange(count_ind, 0, -1.0), count_ood - below.astype(np.float64)  # accepted, each ind score threshold
+    flagged = np.arange(1.0, count_ood + 1)
     # ood number j (from 0) is at or above an ind score where fewer than j + 1 ood lie below it
-    ind_upto = np.cumsum(np.bincount(below, minlength=count_ood + 1))[last]
-    flagged = last + 1
+    ind_upto = np.cumsum(np.bincount(below, minlength=count_ood + 1))[:count_ood].astype(np.float64)
+    if (ties := a[1:] == a[:-1]).any():  # all of a run are accepted together, by its first place
+        tp = tp[_run_starts(ties)]
+    if (ties := b[1:] == b[:-1]).any():
+        ends = count_ood - 1 - _run_starts(ties[::-1])[::-1]
+        flagged, ind_upto = flagged[ends], ind_upto[ends]
     return Metrics(
-        auroc=int(below.sum() + upto.sum()) / (2 * count_ind * count_ood),
-        aupr_in=float(np.dot(gained, tp / (tp + fp)) / count_ind),
-        aupr_out=float(np.dot(np.diff(flagged, prepend=0), flagged / (flagged + ind_upto)) / count_ood),
-        fpr80=_fpr_at(0.80, tp, fp) / count_ood,
-        fpr95=_fpr_at(0.95, tp, fp) / count_ood,
-        detection_error=float(((1 - tp / count_ind + fp / count_ood) / 2).min()),
+        auroc=int(2 * upto.sum() if below is upto else below.sum() + upto.sum()) / (2 * count_ind * count_ood),
+        aupr_in=float((tp / (tp + fp)).mean()),
+        aupr_out=float((flagged / (flagged + ind_upto)).mean()),
+        fpr80=float(fp[count_ind - _needed(0.80, count_ind)] / count_ood),
+        fpr95=float(fp[count_ind - _needed(0.95, count_ind)] / count_ood),
+        detection_error=float((1 + (fp / count_ood - tp / count_ind).min()) / 2),
         n_ind=count_ind,
         n_ood=count_ood,
     )
@@ -78,11 +80,18 @@ def _ood_below(a: Scores, b: Scores) -> tuple[Whole, Whole]:
     return below, upto
 
 
-def _firsts(ordered: Scores) -> Whole:
-    """Where each run of equal values begins."""
-    return np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+def _run_starts(ties: npt.NDArray[np.bool_]) -> Whole:
+    """(N,) place where each element's run of equal values begins, from the (N - 1,) equalities to the one before."""
+    places = np.arange(len(ties) + 1)
+    places[1:][ties] = 0
+    return np.maximum.accumulate(places)
 
 
-def _fpr_at(tpr: float, tp: Whole, fp: Whole) -> int:
-    """Ood accepted at the largest threshold that accepts the share `tpr` of ind; tp falls along the array."""
-    return int(fp[::-1][np.searchsorted(tp[::-1] / tp[0], tpr)])
+def _needed(tpr: float, count: int) -> int:
+    """The fewest of `count` images that are a share of at least `tpr`, judged in floating point as a division is."""
+    need = int(tpr * count)
+    while need / count < tpr:
+        need += 1
+    while (need - 1) / count >= tpr:
+        need -= 1
+    return need

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.machine import machine
 from benchmarks.ood_free import cifar, report
 from benchmarks.ood_free.nets import DEVELOPMENT, REPORT, fit_images, network
 from benchmarks.ood_free.sets import development_sets, reported_sets
 from benchmarks.ood_free.study import candidate_table, detector_table, kept
-from benchmarks.machine import machine
 from fssd_core.data import load_data
 from fssd_core.errors import FssdError
 from fssd_core.runtime import threads

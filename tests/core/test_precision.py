@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from fssd_core.bundle import make_bundle
+from fssd_core.cli import main
 from fssd_core.ensemble import combine, uniform
 from fssd_core.errors import InputError
 from fssd_core.extractor import FeatureExtractor
@@ -82,6 +84,24 @@ def test_a_study_computes_in_its_precision_and_a_bundle_refuses_it(tmp_path):
             make_bundle(study, uniform(study_layers(study)), epsilon=0.01, threshold=0.0, chosen={}, date="2026-01-01")
 
 
+def test_the_command_line_has_both_switches(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FSSD_HOME", str(tmp_path))
+    score = ["score", "--model", "demo/lenet", "--ind", "fmnist:test", "--ood", "mnist", "--limit", "20", "--fit", "5"]
+    found = {}
+    for flags in ((), ("--precision", "bfloat16"), ("--shared-perturbation",)):
+        assert main([*score, "--epsilon", "0.02", "--json", *flags]) == 0
+        found[flags] = json.loads(capsys.readouterr().out)
+    assert [r["precision"] for r in found.values()] == ["float32", "bfloat16", "float32"]
+    assert [r["shared_perturbation"] for r in found.values()] == [False, False, True]
+    assert len(list(tmp_path.rglob("layer_scores/*.npz"))) == 6  # no mode answers for another
+    assert main([*score, "--precision", "float16"]) == 2
+    assert "did you mean 'bfloat16'" in capsys.readouterr().err
+    assert (
+        main(["export", *score[1:], "--shared-perturbation", "--tpr", "0.95", "--out", str(tmp_path / "a.fssd")]) == 2
+    )
+    assert "tune it in float32" in capsys.readouterr().err
+
+
 def test_a_shared_perturbation_of_one_layer_is_the_exact_one(extractor, fss):
     single = FeatureExtractor(reference.tiny_lenet(), ["relu3"], mean=reference.MEAN, std=reference.STD, device="cpu")
     images = reference.pixels("ind")[:20]
@@ -116,14 +136,14 @@ def test_passes_are_those_of_the_floor_and_no_parameter_has_a_gradient(monkeypat
         lambda *a, **k: (counts.__setitem__("backward", counts["backward"] + 1), original(*a, **k))[1],
     )
     images = reference.pixels("ind")[:5]
-    fssd_sweep(extractor, images, fss, epsilons=[0.0, 0.01, 0.02])
+    fssd_sweep(extractor, images, fss, epsilons=[0.0, 0.01, 0.02], batch_size=5)
     assert counts == {
         "whole": 1 + 2 * 1,
         "conv2": 1 + 2 * 3,
         "backward": 4,
     }  # F, K B_k, E F_k: pool1 stops before conv2
     counts.update(whole=0, conv2=0, backward=0)
-    fssd_sweep(extractor, images, fss, epsilons=[0.0, 0.01, 0.02], shared=True)
+    fssd_sweep(extractor, images, fss, epsilons=[0.0, 0.01, 0.02], shared=True, batch_size=5)
     assert counts == {"whole": 3, "conv2": 3, "backward": 1}
     assert all(p.grad is None for p in net.parameters())
 
