@@ -10,7 +10,7 @@ help:
 	@echo "make app      set up and open the dashboard (ARGS='--port 8600 --data-root FOLDER')"
 	@echo "make test     set up and run all tests, in a real Chromium too"
 	@echo "make check    lint, format, strict types"
-	@echo "make bench    time the engine on this machine, writes benchmarks/results/"
+	@echo "make bench    time the engine on this machine, minutes (ARGS=--quick: one), writes benchmarks/results/"
 	@echo "make assets   rebuild the demo's data, checkpoints and stored results"
 	@echo "make pictures remake the README's pictures from the running dashboard"
 
@@ -27,7 +27,7 @@ check: .venv/test.ready
 	$(BIN)/mypy
 
 bench: .venv/test.ready
-	$(BIN)/python -m benchmarks.run $(ARGS)
+	$(BIN)/python -m benchmarks.engine $(ARGS)
 
 assets: .venv/assets.ready
 	$(BIN)/python -m fssd_core.assets build $(ARGS)

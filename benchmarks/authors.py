@@ -15,11 +15,19 @@ from torch import Tensor, nn
 class AuthorsLoop:
     """FSSD as published: one layer at a time, parameters with gradients."""
 
-    def __init__(self, module: nn.Module, layers: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> None:
-        self.module = module.eval()
+    def __init__(
+        self,
+        module: nn.Module,
+        layers: Sequence[str],
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        device: str = "cpu",
+    ) -> None:
+        self.module = module.eval().to(device)
         self.layers = list(layers)
-        self.mean = torch.tensor(mean).view(-1, 1, 1)
-        self.std = torch.tensor(std).view(-1, 1, 1)
+        self.mean = torch.tensor(mean, device=device).view(-1, 1, 1)
+        self.std = torch.tensor(std, device=device).view(-1, 1, 1)
         self.seen: dict[str, Tensor] = {}
         modules = dict(module.named_modules())
         for layer in self.layers:
@@ -37,7 +45,7 @@ class AuthorsLoop:
 
     def fss(self, noise: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            normalised = (noise - self.mean) / self.std
+            normalised = (noise.to(self.mean.device) - self.mean) / self.std
             return {layer: self.features(normalised, layer).mean(0) for layer in self.layers}
 
     def scores(self, images: Tensor, fss: dict[str, Tensor], epsilon: float, batch_size: int = 100) -> Tensor:
@@ -46,7 +54,9 @@ class AuthorsLoop:
         for layer in self.layers:
             parts = []
             for start in range(0, len(images), batch_size):
-                x = ((images[start : start + batch_size] - self.mean) / self.std).requires_grad_(True)
+                x = ((images[start : start + batch_size].to(self.mean.device) - self.mean) / self.std).requires_grad_(
+                    True
+                )
                 loss = -(self.features(x, layer) - fss[layer]).norm(dim=1).mean()
                 loss.backward()
                 g = x.grad

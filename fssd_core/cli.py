@@ -103,6 +103,8 @@ def _report(study: Study, comparison: Comparison, weights: Weights, seconds: flo
         "ood": comparison.ood_ref,
         "epsilon": study.epsilon,
         "gradient": study.gradient,
+        "precision": study.precision,
+        "shared_perturbation": study.shared,
         "noise_samples": study.noise_samples,
         "seed": study.seed,
         "layers": list(study_layers(study)),

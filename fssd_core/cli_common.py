@@ -34,6 +34,8 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     add("--layers", metavar="A,B", help="layers to read; default: the architecture's own choice")
     add("--epsilon", type=float, default=0.0, help="perturbation in pixels, signed (default 0)")
     add("--gradient", default="sign", help="sign (the paper) or standardised (the authors' code)")
+    add("--precision", default="float32", help="float32 (exact, default) or bfloat16 (faster where supported)")
+    add("--shared-perturbation", action="store_true", help="fast approximation: one perturbation for all layers")
     add("--noise-samples", type=int, default=100, metavar="S", help="noise images behind F* (100)")
     add(
         "--alpha",
@@ -114,6 +116,8 @@ def study_of(arguments: argparse.Namespace, ood: tuple[str, ...]) -> Study:
         gradient=arguments.gradient,
         noise_samples=arguments.noise_samples,
         seed=arguments.seed,
+        precision=arguments.precision,
+        shared=arguments.shared_perturbation,
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fssd_core.errors import ModelError, did_you_mean
-from fssd_core.runtime import Progress, in_batches, pick_device, silent
+from fssd_core.runtime import Progress, in_batches, pick_device, silent, tf32, to_device
 
 MAX_LAYERS = 64
 _FOLLOWERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
@@ -76,6 +76,8 @@ class FeatureExtractor:
         self.mean = None if mean is None else torch.tensor(mean, device=self.device).view(-1, 1, 1)
         self.std = None if std is None else torch.tensor(std, device=self.device).view(-1, 1, 1)
         self._seen_whole = False  # the first pass runs to the end, to see layers that are called twice
+        self.autocast: torch.dtype | None = None  # set by `precision.in_precision` alone
+        self._image_bytes: dict[tuple[int, ...], int] = {}
         self._copy_taps = False  # set once an in-place operation was seen to change a tapped output
 
     def taps(self, images: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -155,13 +157,15 @@ class FeatureExtractor:
     def _run(self, images: Tensor, layers: tuple[str, ...], *, whole: bool) -> tuple[dict[str, Tensor], Any]:
         check_images(images)
         stop = self._seen_whole and not whole
-        pixels = images.to(self.device)
+        pixels = to_device(images, self.device)
         if self.mean is not None and self.std is not None:
             if pixels.shape[1] != len(self.mean):
                 raise ModelError(
                     f"images have {pixels.shape[1]} channels, the model's normalisation has {len(self.mean)}"
                 )
             pixels = (pixels - self.mean) / self.std
+        if self.autocast is not None:
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
         seen: dict[str, Tensor] = {}
         versions: dict[str, int] = {}
 
@@ -183,7 +187,7 @@ class FeatureExtractor:
         modules = dict(self.module.named_modules())
         handles = [modules[name].register_forward_hook(hook_for(name)) for name in layers]
         try:
-            with self._as_evaluated():
+            with self._as_evaluated(), self._computing():
                 try:
                     output = self.module(pixels)
                 except _EnoughError:
@@ -200,6 +204,35 @@ class FeatureExtractor:
             self._copy_taps = True  # an in-place layer overwrote a tapped output: read it again, copied in time
             return self._run(images, layers, whole=whole)
         return seen, output
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Reduced precision inside where it was chosen, float32 to the last bit (no TF32) otherwise."""
+        reduced = self.autocast is not None
+        with tf32(reduced), torch.autocast(self.device.type, dtype=self.autocast, enabled=reduced):
+            yield
+
+    def image_bytes(self, image: Tensor) -> int:
+        """Bytes of one image's forward graph and backward pass: thrice all module outputs; measured once a shape."""
+        shape = tuple(image.shape)
+        if shape not in self._image_bytes:
+            total = [image.numel() * 4]
+
+            def add(_module: nn.Module, _inputs: object, output: object) -> None:
+                if isinstance(output, Tensor):
+                    total[0] += output.numel() * 4
+
+            handles = [
+                m.register_forward_hook(add) for m in self.module.modules() if not any(True for _ in m.children())
+            ]
+            try:
+                with torch.no_grad():
+                    self.taps(image.unsqueeze(0))
+            finally:
+                for handle in handles:
+                    handle.remove()
+            self._image_bytes[shape] = 3 * total[0]
+        return self._image_bytes[shape]
 
     @contextmanager
     def _as_evaluated(self) -> Iterator[None]:

@@ -75,6 +75,12 @@ def _free_memory() -> int:
     return 4 * 2**30
 
 
+def fitting_batch(bytes_per_image: int, device: torch.device, *, most: int = 256) -> int:
+    """How many images at once fit into half of the device's free memory: 1 to `most`."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_memory()
+    return max(1, min(most, free // 2 // max(1, bytes_per_image)))
+
+
 def generator(seed: int) -> torch.Generator:
     """A CPU generator, so that the same seed draws the same numbers whatever the device."""
     return torch.Generator().manual_seed(seed)
@@ -143,3 +149,22 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Lets CUDA multiply float32 in TF32 (10 bits of mantissa) inside the block, or forbids it; the CPU has no TF32."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def to_device(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The batch on the device; to CUDA through pinned memory, so that the copy runs beside the computing."""
+    if device.type == "cuda" and batch.device.type == "cpu":
+        return batch.pin_memory().to(device, non_blocking=True)
+    return batch.to(device)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fssd_core.errors import InputError, ModelError
 from fssd_core.extractor import FeatureExtractor, check_images
-from fssd_core.runtime import Progress, in_batches, silent
+from fssd_core.runtime import Progress, fitting_batch, in_batches, silent, tf32, to_device
 from fssd_core.types import LayerScores
 
 GRADIENTS = ("sign", "standardised")
@@ -64,6 +64,7 @@ def fssd(
     *,
     epsilon: float = 0.0,
     gradient: str = "sign",
+    shared: bool = False,
     batch_size: int | None = None,
     progress: Progress = silent,
 ) -> LayerScores:
@@ -77,6 +78,8 @@ def fssd(
         gradient: 'sign', x + epsilon sign(grad ||F_k(x) - F*_k||), the paper: positive moves away from F*; or
             'standardised', x - epsilon (g - mean g) / std g over the batch, the authors' code: positive moves toward F*
             and the result depends on the batch.
+        shared: the fast approximation, never the default: one perturbed image for all layers, along the gradient of
+            sum_k log ||F_k(x) - F*_k||, in 2 forward passes and 1 backward pass instead of K + 1 and K.
         batch_size: images at once; halved on out-of-memory.
         progress: told after each batch; may raise CancelledError.
 
@@ -88,8 +91,9 @@ def fssd(
         ModelError: F* of another network, or features that are not finite.
     """
     sweep = fssd_sweep(
-        extractor, images, fss, epsilons=[epsilon], gradient=gradient, batch_size=batch_size, progress=progress
-    )
+        extractor, images, fss, epsilons=[epsilon], gradient=gradient, shared=shared, batch_size=batch_size,
+        progress=progress,
+    )  # fmt: skip
     return sweep[epsilon]
 
 
@@ -100,10 +104,15 @@ def fssd_sweep(
     *,
     epsilons: Sequence[float],
     gradient: str = "sign",
+    shared: bool = False,
     batch_size: int | None = None,
     progress: Progress = silent,
 ) -> dict[float, LayerScores]:
     """`fssd` for several epsilons: one forward graph for all layers, K gradients, shared by all epsilons.
+
+    The passes of an image are F + sum_k B_k + E sum_k F_k for E epsilons: one forward, K backward to the input (no
+    parameter gradients) and, an epsilon other than 0, K forward that stop at their layer. Memory follows the batch, not
+    the number of images.
 
     Returns:
         {epsilon: (N, K) distances}, in the given order.
@@ -118,18 +127,22 @@ def fssd_sweep(
     layers = extractor.layers
     if missing := [layer for layer in layers if layer not in fss]:
         raise ModelError(f"F* has no layer {', '.join(missing)}; estimate it with the same extractor")
-    out = {epsilon: np.empty((len(images), len(layers)), dtype=np.float32) for epsilon in epsilons}
+    wanted = list(dict.fromkeys(epsilons))
+    tables = np.empty((len(wanted), len(images), len(layers)), dtype=np.float32)
 
-    def one(rows: slice) -> dict[float, Tensor]:
-        return _sweep_batch(extractor, images[rows], fss, list(epsilons), gradient)
+    def one(rows: slice) -> Tensor:
+        with tf32(extractor.autocast is not None):  # the backward passes too
+            return _sweep_batch(extractor, images[rows], fss, wanted, gradient, shared).cpu()
 
-    for rows, part in in_batches(len(images), one, batch_size=batch_size, progress=progress):
-        for epsilon, values in part.items():
-            out[epsilon][rows] = values.cpu().numpy()
-    for epsilon, table in out.items():
+    size = batch_size
+    if size is None and gradient == "sign" and len(images) > 1:  # results of 'standardised' depend on the batch
+        size = fitting_batch(extractor.image_bytes(images[0]), extractor.device)
+    for rows, part in in_batches(len(images), one, batch_size=size, progress=progress):
+        tables[:, rows] = part.numpy()
+    for epsilon, table in zip(wanted, tables, strict=True):
         if not np.isfinite(table).all():
             raise ModelError(_not_finite(table, layers, epsilon))
-    return {epsilon: LayerScores(table, layers) for epsilon, table in out.items()}
+    return {epsilon: LayerScores(table, layers) for epsilon, table in zip(wanted, tables, strict=True)}
 
 
 def _not_finite(table: npt.NDArray[np.float32], layers: Sequence[str], epsilon: float) -> str:
@@ -163,34 +176,58 @@ def perturb(
 
 
 def _sweep_batch(
-    extractor: FeatureExtractor, images: Tensor, fss: Mapping[str, Tensor], epsilons: list[float], gradient: str
-) -> dict[float, Tensor]:
+    extractor: FeatureExtractor,
+    images: Tensor,
+    fss: Mapping[str, Tensor],
+    epsilons: Sequence[float],
+    gradient: str,
+    shared: bool,
+) -> Tensor:
+    """(E, n, K) distances, one copy for all epsilons to the CPU."""
     layers = extractor.layers
-    x = images.to(extractor.device).detach()
+    x = to_device(images, extractor.device).detach()
     if all(epsilon == 0 for epsilon in epsilons):
         with torch.no_grad():
-            taps = extractor.taps(x)
-            plain = torch.stack([_distance(taps[k], fss[k]) for k in layers], 1)
-        return dict.fromkeys(epsilons, plain)
-    x.requires_grad_(True)
+            return _distances(extractor, x, fss, layers).expand(len(epsilons), -1, -1)
+    plain, directions = _plain_and_directions(extractor, x, fss, gradient, shared)  # the graph is gone by now
+    out = torch.empty((len(epsilons), *plain.shape), device=plain.device)
+    with torch.no_grad():
+        for row, epsilon in enumerate(epsilons):
+            if epsilon == 0:
+                out[row] = plain
+            elif shared:  # one perturbed image for all layers: one more whole forward
+                out[row] = _distances(extractor, x + epsilon * directions[layers[0]], fss, layers)
+            else:
+                for column, k in enumerate(layers):
+                    out[row, :, column] = _distances(extractor, x + epsilon * directions[k], fss, (k,))[:, 0]
+    return out
+
+
+def _plain_and_directions(
+    extractor: FeatureExtractor, x: Tensor, fss: Mapping[str, Tensor], gradient: str, shared: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """(n, K) unperturbed distances, and {layer: (n, C, H, W) step of length one}, from one forward graph."""
+    layers = extractor.layers
+    x = x.requires_grad_(True)
+    directions: dict[str, Tensor] = {}
     with torch.enable_grad():
         taps = extractor.taps(x)  # one forward for all layers
-        distances = [_distance(taps[k], fss[k]) for k in layers]
-    out = {epsilon: torch.empty((len(x), len(layers)), device=x.device) for epsilon in epsilons}
-    for column, layer in enumerate(layers):
-        last = column == len(layers) - 1
-        # the samples do not interact in eval mode, so the gradient of the sum holds each sample's own gradient
-        with torch.enable_grad():
-            (grad,) = torch.autograd.grad(distances[column].sum(), x, retain_graph=not last)
-        with torch.no_grad():
-            direction = _direction(grad, extractor, gradient)
-            for epsilon in epsilons:
-                if epsilon == 0:
-                    out[epsilon][:, column] = distances[column].detach()
-                else:
-                    moved = extractor.taps(x.detach() + epsilon * direction, [layer])[layer]
-                    out[epsilon][:, column] = _distance(moved, fss[layer])
-    return out
+        distances = {k: _distance(taps.pop(k), fss[k]) for k in layers}
+        plain = torch.stack([distances[k].detach() for k in layers], 1)
+        if shared:  # sum_k grad log d_k: every layer pulls by the share that its own distance would change
+            (grad,) = torch.autograd.grad(torch.stack([d.log().sum() for d in distances.values()]).sum(), x)
+            return plain, dict.fromkeys(layers, _direction(grad, extractor, gradient))
+        for layer in reversed(layers):  # the deepest first: what only it needs of the graph is released with it
+            # the samples do not interact in eval mode, so the gradient of the sum holds each sample's own gradient
+            (grad,) = torch.autograd.grad(distances.pop(layer).sum(), x, retain_graph=bool(distances))
+            directions[layer] = _direction(grad, extractor, gradient)
+    return plain, directions
+
+
+def _distances(extractor: FeatureExtractor, x: Tensor, fss: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
+    """(n, K) distances of the layers; no features leave the device."""
+    taps = extractor.taps(x, layers)
+    return torch.stack([_distance(taps[k], fss[k]) for k in layers], 1)
 
 
 def _distance(features: Tensor, fss: Tensor) -> Tensor:

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import machine
 from benchmarks.ood_free import cifar, report
 from benchmarks.ood_free.nets import DEVELOPMENT, REPORT, fit_images, network
 from benchmarks.ood_free.sets import OUTSIDE, development_sets, reported_sets
 from benchmarks.ood_free.study import candidate_table, detector_table, kept, preset_table
-from benchmarks.run import machine
 from fssd_core.data import load_data
 from fssd_core.errors import FssdError, InputError
 from fssd_core.runtime import threads
