@@ -1,7 +1,8 @@
 """`python -m benchmarks.corruptions`: seconds of 19 types x 5 severities x 500 images through FSSD, and from the store.
 
 Four layers of the demo LeNet, epsilon 0, one corrupting process a core, an empty store of its own; then once more from
-that store, and once more in a fresh process. Prints JSON with the load of the machine before and after.
+that store, and once more in a fresh process. Prints JSON with the load of the machine before and after. `--page`:
+milliseconds of processor time in which the page's numbers, claim and figures follow a new alpha, from what ships.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,8 +18,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fssd_core.corruption_study import CorruptionStudy, corruption_scores
-from fssd_core.corruption_table import metric_table
+import numpy as np
+
+from app.corruption_state import Page
+from app.figures import corruptions as figures
+from fssd_core import ensemble
+from fssd_core.assets import assets_root
+from fssd_core.corruption_claim import Draws
+from fssd_core.corruption_demo import demo_corruptions
+from fssd_core.corruption_study import CorruptionStudy, corruption_scores, stored_corruption
+from fssd_core.corruption_table import metric_table, spread
 from fssd_core.data.corruption_pool import cores
 from fssd_core.store import Store
 from fssd_core.study import Study
@@ -32,12 +42,51 @@ def timed(study: CorruptionStudy, root: Path) -> dict[str, Any]:
     return {"seconds": seconds, "computed": result.computed, "stored": result.stored, "mean_auroc": mean}
 
 
+def follow_alpha(times: int = 20) -> dict[str, Any]:
+    """Milliseconds (medians) of what a moved slider computes anew on the demo's page; drawing in the browser not."""
+    spec = demo_corruptions()
+    result = stored_corruption(spec, store=Store(Path(os.devnull, "none"), [assets_root() / "corruptions"]))
+    if result is None:
+        raise SystemExit("assets/corruptions lacks the demo's results; python -m fssd_core.assets build")
+    count, kinds, levels = len(result.rows), list(result.types), result.severities
+    draws = Draws.of(count, count, len(kinds), paired=True, samples=500, generator=np.random.default_rng(0))
+    page, layers = Page(spec, "fssd", result, 0, draws), result.detectors["fssd"].layers
+    numbers, drawn = [], []
+    for alpha in np.random.default_rng(0).uniform(-1, 1, (times + 1, len(layers))):
+        began = time.process_time()
+        weights = ensemble.manual(layers, alpha.tolist())
+        tables = {label: page.table(label, weights, "auroc") for label in page.labels}
+        page.claim(weights)
+        curves = {w: {lab: page.curve(lab, weights, (0, 0), w) for lab in page.labels} for w in ("roc", "pr")}
+        numbers.append(time.process_time() - began)
+        began = time.process_time()
+        spreads = {label: spread(table) for label, table in tables.items()}
+        told: dict[str, Any] = {"metric": "AUROC", "mode": "light"}
+        made = [
+            figures.severity_lines(levels, spreads, types=len(kinds), **told),
+            figures.severity_boxes(levels, kinds, tables, **told),
+            figures.cell_heatmap(tables["fssd"], kinds, levels, low_is_good=False, **told),
+            figures.difference_heatmap(
+                tables["fssd"] - tables["msp"], kinds, levels, first="FSSD", second="MSP", mode="light"
+            ),
+            *(figures.cell_curves(curves[kind], kind=kind, mode="light") for kind in curves),
+        ]
+        assert all(len(figure.to_json()) > 100 for figure in made)
+        drawn.append(time.process_time() - began)
+    middle = {"numbers_ms": numbers[1:], "figures_ms": drawn[1:]}  # the first run fills what alpha does not move
+    return {name: round(1000 * statistics.median(values), 1) for name, values in middle.items()}
+
+
 def main() -> None:
     """Prints the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--detectors", default="fssd")
+    parser.add_argument("--page", action="store_true", help="how fast the page follows alpha")
     options = parser.parse_args()
+    if options.page:
+        print(json.dumps({"follow_alpha": follow_alpha(), "cores": cores(), "load": os.getloadavg()}, indent=1))
+        return
     study = CorruptionStudy(Study(samples=options.images, ood=()), tuple(options.detectors.split(",")))
     before = os.getloadavg()
     with tempfile.TemporaryDirectory() as folder:
