@@ -549,3 +549,20 @@ def test_bytes_that_are_no_weights_are_one_clear_error(tmp_path, content):
     (tmp_path / "w.pt").write_bytes(content)
     with pytest.raises(ModelError, match=r"w\.pt: "):
         load_model(str(tmp_path / "w.pt"), arch="lenet")
+
+
+def test_the_demos_other_networks_are_float16_files_read_as_float32():
+    from fssd_core.checkpoint_file import read_tensors
+
+    names = [entry.name for entry in list_models() if entry.name.startswith("demo/lenet-")]
+    assert names == [f"demo/{n}" for n in (*(f"lenet-member{k}" for k in (1, 2, 3, 4)), "lenet-dropout", "lenet-oe")]
+    for name in names:
+        model = load_model(name)
+        (path,) = (assets_root() / "models" / name.removeprefix("demo/")).glob("*.safetensors")
+        kept = read_tensors(path)
+        assert path.stat().st_size < 165_000
+        assert {t.dtype for t in kept.values()} == {torch.float16}
+        for weight, tensor in model.module.state_dict().items():
+            assert tensor.dtype == torch.float32
+            assert torch.equal(tensor, kept[weight].float())
+        assert float(model.metadata["test_accuracy"]) > 0.9
