@@ -73,8 +73,8 @@ def make_bundle(
 
     if study.precision != "float32" or study.shared:
         raise InputError(
-            f"the study has precision {study.precision} and shared perturbation {study.shared}; a bundle scores exactly, "
-            "so tune it in float32 without a shared perturbation"
+            f"the study has precision {study.precision} and shared perturbation {study.shared}; a bundle scores "
+            "exactly, so tune it in float32 without a shared perturbation"
         )
     model, layers = open_model(study), study_layers(study)
     if set(weights.layers) != set(layers) or len(weights.layers) != len(layers):
