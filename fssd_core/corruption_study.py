@@ -268,6 +268,6 @@ def _unchanged_notes(unchanged: Mapping[Cell, int], count: int) -> list[str]:
         return []
     worst = max(left, key=lambda cell: left[cell])
     return [
-        f"{worst[0]} cannot be applied to some images (a division by 0 in it) and leaves them unchanged: at severity "
-        f"{worst[1]} {left[worst]} of {count}; {sum(left.values())} in all cells"
+        f"{worst[0]} cannot be applied to some images (a division by 0 in it) and leaves them unchanged: "
+        f"{left[worst]} of {count} at severity {worst[1]}, {sum(left.values())} in all cells"
     ]
