@@ -83,7 +83,7 @@ def development(nets: Mapping[str, Table]) -> list[str]:
         rows = np.array([list(t[name].values()) for t in tables])  # (networks, sets)
         numbers = [criterion(tables, name), rows.mean(), rows.min(1).mean()]
         numbers += [criterion([t], name) for t in tables] + list(rows.mean(0))
-        lines.append(f"| {name} | {numbers[0]:.4f} | {' | '.join(f'{n:.3f}' for n in numbers[1:])} |")
+        lines.append(f"| {_label(name)} | {numbers[0]:.4f} | {' | '.join(f'{n:.3f}' for n in numbers[1:])} |")
     return lines
 
 
@@ -104,7 +104,7 @@ def summary(tables: Sequence[Table]) -> list[str]:
             cells = np.array([[t[name][s] for s in group] for t in tables])
             values[name] += [float(cells.mean()), float(cells.min())]
     ranked = sorted(values, key=lambda name: -(values[name][0] + values[name][1]))
-    return lines + [f"| {_bold(name)} | {' | '.join(f'{v:.3f}' for v in values[name])} |" for name in ranked]
+    return lines + [f"| {_label(name)} | {' | '.join(f'{v:.3f}' for v in values[name])} |" for name in ranked]
 
 
 def by_set(tables: Sequence[Table], *, every: bool = False) -> list[str]:
@@ -119,9 +119,9 @@ def by_set(tables: Sequence[Table], *, every: bool = False) -> list[str]:
             f"{m:.3f}" if len(tables) == 1 else f"{m:.3f} ({w:.3f})"
             for m, w in zip(cells.mean(0), cells.min(0), strict=True)
         ]
-        lines.append(f"| {_bold(name)} | {' | '.join(shown)} |")
+        lines.append(f"| {_label(name)} | {' | '.join(shown)} |")
     return lines
 
 
-def _bold(name: str) -> str:
-    return f"**{name}**" if name == OURS else name
+def _label(name: str) -> str:
+    return f"**{name}**" if name == OURS else name.replace("|z|", "abs z")  # a bar would end the cell
