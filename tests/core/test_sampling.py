@@ -96,7 +96,9 @@ def test_dropout_averages_the_softmax_over_the_masks():
 
 
 def test_dropout_needs_no_batch_statistics_and_restores_everything():
-    module = LeNet(10, (1, 28, 28), dropout=0.5).train()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = LeNet(10, (1, 28, 28), dropout=0.5).train()
     net = FeatureExtractor(module, device="cpu")
     images = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     state = torch.get_rng_state()
@@ -105,7 +107,8 @@ def test_dropout_needs_no_batch_statistics_and_restores_everything():
     assert torch.equal(torch.get_rng_state(), state)
     assert all(m.training for m in module.modules())
     assert not any(m._forward_hooks for m in module.modules())
-    assert np.array_equal(detector.scores(images[:2]).values, found[:2])
+    # to the last digits: the size of a batch changes the order of sums
+    np.testing.assert_allclose(detector.scores(images[:2]).values, found[:2], rtol=1e-6)
     other = detector.retuned(seed=4).scores(images).values
     assert not np.allclose(other, found)
     assert detector.retuned(passes=3).passes() == (3, 0)
