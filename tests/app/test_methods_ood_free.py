@@ -30,7 +30,7 @@ def test_the_card_shows_the_shipped_outcome_beside_the_presets_number(home, prot
     app = start("methods", protocol=protocol)
     assert errors(app) == ""
     store, study = Store(assets_root() / "store"), Study()
-    asked = Asked("fmnist-mnist", protocol, limit=study.samples, seed=study.seed)
+    asked = Asked("fmnist-mnist", protocol, seed=study.seed)
     outcome = stored_outcome(open_bench(asked), OURS, store=store)
     assert outcome is not None, "python -m fssd_core.assets build --only store --missing"
     assert outcome.facts["labels_used"] == "none"

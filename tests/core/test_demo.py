@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from fssd_core.assets import assets_root
+from fssd_core.bench_open import open_bench
+from fssd_core.bench_run import outcome_key
 from fssd_core.demo import KNOTS, build_demo_store, demo_films, demo_kernels, demo_projections, demo_pseudo, demo_scores
 from fssd_core.dynamics import dynamics_key, stored_dynamics
 from fssd_core.film import film_key, make_film, stored_film
@@ -48,6 +50,8 @@ def test_everything_named_is_shipped_under_todays_keys(shipped):
         assert shipped.has(kernel_key(study, layer)), (study.step, layer)
     assert shipped.has(dynamics_key(Study()))
     assert shipped.has(speed_key(Study()))
+    for asked, detectors in demo_benches():
+        assert [d for d in detectors if not shipped.has(outcome_key(open_bench(asked), d))] == [], asked
 
 
 def test_nothing_else_is_shipped():
@@ -57,6 +61,9 @@ def test_nothing_else_is_shipped():
         named |= {scores_key(study, open_data(study, data), e) for e in epsilons}
     for study, epsilons in demo_pseudo():
         named |= {pseudo_key(study, pseudo_source(study), e) for e in epsilons}
+    for asked, detectors in demo_benches():
+        bench = open_bench(asked)
+        named |= {outcome_key(bench, name) for name in detectors}
     there = {
         p.relative_to(assets_root() / "store").with_suffix("").as_posix()
         for p in (assets_root() / "store").rglob("*.npz")
