@@ -11,7 +11,16 @@ import torch
 from fssd_core.assets import assets_root
 from fssd_core.bench_open import open_bench
 from fssd_core.bench_run import outcome_key
-from fssd_core.demo import KNOTS, build_demo_store, demo_films, demo_kernels, demo_projections, demo_pseudo, demo_scores
+from fssd_core.demo import (
+    KNOTS,
+    build_demo_store,
+    demo_benches,
+    demo_films,
+    demo_kernels,
+    demo_projections,
+    demo_pseudo,
+    demo_scores,
+)
 from fssd_core.dynamics import dynamics_key, stored_dynamics
 from fssd_core.film import film_key, make_film, stored_film
 from fssd_core.kernel import kernel, kernel_key, stored_kernel
