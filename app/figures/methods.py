@@ -64,7 +64,7 @@ def cost_scatter(marks: Sequence[Mark], *, mode: theme.Mode) -> go.Figure:
     )  # fmt: skip
     for highlighted in (False, True):
         chosen = [m for m in ordered if (m.place is not None) is highlighted]
-        sides = ["top center", "bottom center", "middle right"]
+        sides = ["top center", "bottom center"]
         figure.add_scatter(
             x=[m.milliseconds for m in chosen],
             y=[m.auroc for m in chosen],
@@ -72,6 +72,7 @@ def cost_scatter(marks: Sequence[Mark], *, mode: theme.Mode) -> go.Figure:
             text=[m.name for m in chosen],
             textposition=[sides[i % len(sides)] for i in range(len(chosen))],
             textfont={"size": 12, "color": theme.TEXT[mode]},
+            cliponaxis=False,  # names may reach over the edge
             marker={
                 "size": 11 if highlighted else 7,
                 "color": [colour_of(m.place, mode) for m in chosen],
@@ -90,7 +91,7 @@ def cost_scatter(marks: Sequence[Mark], *, mode: theme.Mode) -> go.Figure:
             "fixedrange": True,
             "tickvals": [m * 10.0**e for e in range(-3, 4) for m in (1, 2, 5)],
             # room for the names at both ends
-            "range": [math.log10(ordered[0].milliseconds) - 0.18, math.log10(ordered[-1].milliseconds) + 0.22],
+            "range": [math.log10(ordered[0].milliseconds) - 0.18, math.log10(ordered[-1].milliseconds) + 0.3],
         },
         yaxis={"title": "AUROC", "fixedrange": True, "automargin": True},
         showlegend=False,

@@ -18,7 +18,7 @@ def url(dashboard) -> str:
 
 def ready(page: Any, charts: int) -> None:
     page.get_by_role("heading", name="When each method fails").wait_for(timeout=90_000)
-    page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot .plot').length >= {charts}", timeout=60_000)
+    page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot .bglayer').length >= {charts}", timeout=60_000)
 
 
 def names_of(page: Any, number: int) -> list[str]:
