@@ -196,7 +196,7 @@ def _save(name: str, **arrays: npt.NDArray[Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m fssd_core.assets build [--only data|models|store] [--missing] [--source FOLDER]`."""
     parser = argparse.ArgumentParser(prog="python -m fssd_core.assets", description="Rebuild the bundled assets.")
-    parser.add_argument("command", choices=["build", "hashes"], help="build the assets, or pack and list them")
+    parser.add_argument("command", choices=["build", "pack", "hashes"], help="build, compress or only list them")
     parser.add_argument("--only", choices=["data", "models", "store"], help="one part; all three if left out")
     parser.add_argument("--missing", action="store_true", help="of the store, only add what is not there yet")
     parser.add_argument("--source", type=Path, default=DEBIAN, help="folder of FashionMNIST's *-ubyte.gz (%(default)s)")
@@ -208,9 +208,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 build_store(missing=options.missing)
             else:
                 (build_data if part == "data" else build_models)(options.source)
-        from fssd_core.assets_pack import pack_assets
+        if options.command != "hashes":
+            from fssd_core.assets_pack import pack_assets
 
-        pack_assets(assets_root())
+            pack_assets(assets_root())
         write_hashes()
     except FssdError as error:
         print(error, file=sys.stderr)

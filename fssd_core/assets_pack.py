@@ -35,7 +35,7 @@ def pack_assets(root: Path) -> int:
     A store entry's readable .json goes: the .npz holds its numbers too. Each file is replaced whole or left as it was.
     """
     changed = 0
-    for path in sorted(root.rglob("*.npz")):
+    for path in sorted(root.glob("[!.]*/**/*.npz")):  # unfinished work lies in hidden folders
         with zipfile.ZipFile(path) as archive:
             done = all(info.compress_type == zipfile.ZIP_LZMA for info in archive.infolist())
         if not done:
