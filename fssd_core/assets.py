@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import io
 import os
 import shutil
 import sys
@@ -188,15 +189,17 @@ def _tensors(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> tu
 
 
 def _save(name: str, **arrays: npt.NDArray[Any]) -> None:
-    from fssd_core.assets_pack import packed_npz
+    import numpy as np
 
-    write_bytes(assets_root() / "data" / name, packed_npz(arrays))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type, unused-ignore]
+    write_bytes(assets_root() / "data" / name, buffer.getvalue())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m fssd_core.assets build [--only data|models|store] [--missing] [--source FOLDER]`."""
     parser = argparse.ArgumentParser(prog="python -m fssd_core.assets", description="Rebuild the bundled assets.")
-    parser.add_argument("command", choices=["build", "pack", "hashes"], help="build, compress or only list them")
+    parser.add_argument("command", choices=["build", "hashes"], help="build: make the assets; hashes: list them anew")
     parser.add_argument("--only", choices=["data", "models", "store"], help="one part; all three if left out")
     parser.add_argument("--missing", action="store_true", help="of the store, only add what is not there yet")
     parser.add_argument("--source", type=Path, default=DEBIAN, help="folder of FashionMNIST's *-ubyte.gz (%(default)s)")
@@ -208,10 +211,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 build_store(missing=options.missing)
             else:
                 (build_data if part == "data" else build_models)(options.source)
-        if options.command != "hashes":
-            from fssd_core.assets_pack import pack_assets
-
-            pack_assets(assets_root())
         write_hashes()
     except FssdError as error:
         print(error, file=sys.stderr)
