@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import io
 import os
 import shutil
 import sys
@@ -142,6 +143,12 @@ def build_corruptions() -> None:
     build_demo_corruptions(assets_root() / "corruptions")
 
 
+def _drop_readable_copies(root: Path) -> None:
+    """Removes the .json beside each shipped store entry: the .npz holds the same text, and 25 MB is all there is."""
+    for path in root.glob("[!.]*/**/*.npz"):
+        path.with_suffix(".json").unlink(missing_ok=True)
+
+
 def list_hashes() -> dict[str, str]:
     """SHA-256 of every asset by its path below the root, PROVENANCE.md and unfinished work left out."""
     root = assets_root()
@@ -202,15 +209,17 @@ def _tensors(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> tu
 
 
 def _save(name: str, **arrays: npt.NDArray[Any]) -> None:
-    from fssd_core.assets_pack import packed_npz
+    import numpy as np
 
-    write_bytes(assets_root() / "data" / name, packed_npz(arrays))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type, unused-ignore]
+    write_bytes(assets_root() / "data" / name, buffer.getvalue())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m fssd_core.assets build [--only PART] [--missing] [--source FOLDER]`, a part being one of PARTS."""
     parser = argparse.ArgumentParser(prog="python -m fssd_core.assets", description="Rebuild the bundled assets.")
-    parser.add_argument("command", choices=["build", "pack", "hashes"], help="build, compress or only list them")
+    parser.add_argument("command", choices=["build", "hashes"], help="build: make the assets; hashes: list them anew")
     parser.add_argument("--only", choices=list(PARTS), help="one part; all if left out")
     parser.add_argument("--missing", action="store_true", help="of the store, only add what is not there yet")
     parser.add_argument("--source", type=Path, default=DEBIAN, help="folder of FashionMNIST's *-ubyte.gz (%(default)s)")
@@ -224,10 +233,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 build_corruptions()
             else:
                 {"data": build_data, "models": build_models, "helpers": _build_helpers}[part](options.source)
-        if options.command != "hashes":
-            from fssd_core.assets_pack import pack_assets
-
-            pack_assets(assets_root())
+        if options.command == "build":
+            _drop_readable_copies(assets_root())
         write_hashes()
     except FssdError as error:
         print(error, file=sys.stderr)

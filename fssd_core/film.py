@@ -29,6 +29,7 @@ from fssd_core.study_projection import projection_sets
 from fssd_core.types import Faithfulness, PointGroup
 
 FILM_VERSION = 1
+DISTANCE = "distance"  # stored once a layer: every view of it shows the same distances
 Float32 = npt.NDArray[np.float32]
 
 
@@ -131,16 +132,17 @@ def film(
             missing for 'umap'.
     """
     _check(study, layer, view)
-    entry_key = film_key(study, layer, view, root=root)
-    if (entry := store.get(entry_key)) is not None:
-        return _unpack(entry.arrays, entry.meta)
+    if (kept := stored_film(study, layer, view, store=store, root=root)) is not None:
+        return kept
 
     def told(done: int, total: int, what: str) -> None:
         progress(done, total, f"percent of the film ({what})")
 
     made = make_film(Reel(study, layer, root=root), view, progress=told)
     arrays, meta = _pack(made)
-    store.put(entry_key, arrays, {"study": study.to_json(), **meta})
+    about = {"study": study.to_json(), **meta}
+    store.put(film_key(study, layer, DISTANCE, root=root), {"distance": made.distance}, {"layer": layer})
+    store.put(film_key(study, layer, view, root=root), arrays, about)
     return made
 
 
@@ -148,11 +150,14 @@ def stored_film(study: Study, layer: str, view: str, *, store: Store, root: Path
     """The film if the store has it; computes nothing."""
     _check(study, layer, view)
     entry = store.get(film_key(study, layer, view, root=root))
-    return None if entry is None else _unpack(entry.arrays, entry.meta)
+    if entry is None:
+        return None
+    shared = store.get(film_key(study, layer, DISTANCE, root=root))
+    return None if shared is None else _unpack({**entry.arrays, **shared.arrays}, entry.meta)
 
 
 def film_key(study: Study, layer: str, view: str, *, root: Path | None = None) -> str:
-    """Store key of a film: the weights of every checkpoint, the images, the view."""
+    """Store key of a film: the weights of every checkpoint, the images, and the view, or DISTANCE for all views."""
     model = open_model(study)
     facts = {
         "view": view, "layer": layer, "noise_samples": study.noise_samples, "seed": study.seed,
@@ -235,7 +240,6 @@ def _check(study: Study, layer: str, view: str) -> None:
 
 def _pack(made: Film) -> tuple[dict[str, Any], dict[str, Any]]:
     arrays: dict[str, Any] = {
-        "distance": made.distance,
         "ind_median": made.ind_median,
         "motion": made.motion,
         "labels": made.labels,

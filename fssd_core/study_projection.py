@@ -76,7 +76,7 @@ def features_projection(
     _check_projection(study, layer, view)
     entry_key = projection_key(study, layer, view, root=root)
     if (entry := store.get(entry_key)) is not None:
-        return _unpack(entry.arrays, entry.meta)
+        return _unpack(entry.arrays, entry.meta, *drawn_points(study, root=root))
     from fssd_core.projection import project
 
     order = None
@@ -101,7 +101,7 @@ def stored_projection(
     """The projection if the store has it; computes nothing."""
     _check_projection(study, layer, view)
     entry = store.get(projection_key(study, layer, view, root=root))
-    return None if entry is None else _unpack(entry.arrays, entry.meta)
+    return None if entry is None else _unpack(entry.arrays, entry.meta, *drawn_points(study, root=root))
 
 
 def _check_projection(study: Study, layer: str, view: str) -> None:
@@ -123,24 +123,33 @@ def stacked_features(
 ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], tuple[PointGroup, ...], np.ndarray[Any, np.dtype[np.int16]], Any]:
     """Features (M, D) of ind, ood and noise stacked, their groups, class labels (M,) and F* (D,)."""
     extractor, noise, fss = open_singularity(study, (layer,))
-    sets = projection_sets(study, root=root)
-    blocks, groups, labels = [], [], []
-    start = 0
-    for ref, images in [*sets.items(), ("noise", None)]:
-        pixels = noise if images is None else images.tensor()
+    blocks = []
+    for ref, images in [*projection_sets(study, root=root).items(), ("noise", None)]:
 
         def told(done: int, total: int, what: str, ref: str = ref) -> None:
             progress(done, total, f"features of {ref}")
 
+        pixels = noise if images is None else images.tensor()
         blocks.append(extractor.features(pixels, batch_size=BATCH, progress=told)[layer].numpy())
-        kind = "noise" if images is None else "ind" if ref == study.ind else "ood"
-        rows = np.arange(len(pixels), dtype=np.int64) if images is None else images.rows
-        groups.append(PointGroup(ref, kind, start, start + len(pixels), rows))
-        known = images.labels if images is not None and kind == "ind" else None
-        labels.append(np.full(len(pixels), -1, np.int16) if known is None else known.astype(np.int16))
-        start += len(pixels)
     features = np.concatenate(blocks).astype(np.float32, copy=False)
-    return features, tuple(groups), np.concatenate(labels), fss[layer].cpu().numpy()
+    return features, *drawn_points(study, root=root), fss[layer].cpu().numpy()
+
+
+def drawn_points(
+    study: Study, *, root: Path | None = None
+) -> tuple[tuple[PointGroup, ...], np.ndarray[Any, np.dtype[np.int16]]]:
+    """The groups of a projection, in order, and the (M,) int16 class of each point: -1 where it has none."""
+    groups, labels = [], []
+    start = 0
+    for ref, images in [*projection_sets(study, root=root).items(), ("noise", None)]:
+        size = study.noise_samples if images is None else len(images)
+        kind = "noise" if images is None else "ind" if ref == study.ind else "ood"
+        rows = np.arange(size, dtype=np.int64) if images is None else images.rows
+        groups.append(PointGroup(ref, kind, start, start + size, rows))
+        known = images.labels if images is not None and kind == "ind" else None
+        labels.append(np.full(size, -1, np.int16) if known is None else known.astype(np.int16))
+        start += size
+    return tuple(groups), np.concatenate(labels)
 
 
 def _pack(made: Projection, study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -148,25 +157,23 @@ def _pack(made: Projection, study: Study) -> tuple[dict[str, Any], dict[str, Any
         "xy": made.xy.astype(np.float32),
         "fss": made.fss.astype(np.float32),
         "distance": made.distance.astype(np.float32),
-        "labels": made.labels,
-        **{f"rows_{i}": g.rows.astype(np.int32) for i, g in enumerate(made.groups)},
-    }
+    }  # which image each point is follows from the study
     meta = {
         "study": study.to_json(),
         "view": made.view,
         "layer": made.layer,
-        "groups": [[g.name, g.kind, g.start, g.stop] for g in made.groups],
         "faithfulness": dataclasses.asdict(made.faithfulness),
         "notes": made.notes,
     }
     return arrays, meta
 
 
-def _unpack(arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> Projection:
-    groups = tuple(
-        PointGroup(name, kind, start, stop, arrays[f"rows_{i}"].astype(np.int64))
-        for i, (name, kind, start, stop) in enumerate(meta["groups"])
-    )
+def _unpack(
+    arrays: Mapping[str, Any],
+    meta: Mapping[str, Any],
+    groups: tuple[PointGroup, ...],
+    labels: np.ndarray[Any, np.dtype[np.int16]],
+) -> Projection:
     return Projection(
         view=meta["view"],
         layer=meta["layer"],
@@ -174,7 +181,7 @@ def _unpack(arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> Projection:
         fss=arrays["fss"],
         distance=arrays["distance"],
         groups=groups,
-        labels=arrays["labels"],
+        labels=labels,
         faithfulness=Faithfulness(**meta["faithfulness"]),
         notes=meta["notes"],
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +34,7 @@ from fssd_core.operating_point import Choice, choose_threshold
 from fssd_core.store import Store
 from fssd_core.study import Study, compare, layer_scores, open_data
 from fssd_core.types import LayerScores, Weights
+from tests.app.test_views import wait_until
 
 ENTRY = str(Path(__file__).resolve().parents[2] / "app" / "main.py")
 INSPECT = str(Path(ENTRY).with_name("views") / "inspect.py")
@@ -367,14 +367,13 @@ def errors(app: AppTest) -> str:
 
 def verdict(app: AppTest, *, other_than: str = "") -> str:
     """The sentence, once the worker has answered."""
-    for _ in range(300):
-        said = [h.proto.body for h in app.get("html") if "fssd-verdict" in h.proto.body]
-        if (said and said[0] != other_than) or errors(app):
-            break
-        time.sleep(0.1)
-        app.run()
+
+    def said(app: AppTest) -> list[str]:
+        return [h.proto.body for h in app.get("html") if "fssd-verdict" in h.proto.body]
+
+    wait_until(app, lambda app: errors(app) or (said(app) and said(app)[0] != other_than))
     assert errors(app) == ""
-    return said[0]
+    return said(app)[0]
 
 
 def test_the_page_judges_the_row_of_the_address(data):
@@ -450,11 +449,7 @@ def test_weights_with_nan_are_one_clear_message(data):
     inspection.session.offered.clear()
     app = start(model="nan.safetensors")
     app.sidebar.selectbox(key="arch").set_value("lenet").run()
-    for _ in range(300):
-        if errors(app):
-            break
-        time.sleep(0.1)
-        app.run()
+    wait_until(app, errors)
     assert "NaN" in errors(app)
     app.sidebar.selectbox(key="model").set_value("demo/lenet").run()
     assert "threshold 42.2" in verdict(app)

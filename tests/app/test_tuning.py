@@ -31,7 +31,7 @@ from fssd_core.operating_point import Choice
 from fssd_core.store import Store
 from fssd_core.study import Study, compare, stored_sweep
 from fssd_core.types import LayerScores, Weights
-from tests.app.test_views import ENTRY, LAST, components, errors, home, save_npz, start
+from tests.app.test_views import ENTRY, LAST, components, errors, home, save_npz, start, wait_until
 
 __all__ = ["home"]
 STUDY = Study()
@@ -127,11 +127,7 @@ def numbers(app: AppTest) -> list[float]:
 
 
 def settled(app: AppTest) -> AppTest:
-    for _ in range(200):
-        if errors(app) or app.dataframe:
-            return app
-        app.run()
-    raise AssertionError("the page never came to rest")
+    return wait_until(app, lambda app: errors(app) or app.dataframe)
 
 
 def test_uniform_in_the_address_is_uniform_and_nonsense_starts_from_the_default(home):
@@ -152,12 +148,8 @@ def test_a_new_study_starts_uniform_and_goes_over_to_the_default_once_that_is_co
     labels = set(app.dataframe[0].value["labels used for alpha"])
     assert labels == {"none"}
     uniform = numbers(app)[0]
-    for _ in range(300):
-        if "none (pseudo-ood made from ind images), fitted at ε 0" in labels:
-            break
-        app.run()
-        labels = set(app.dataframe[0].value["labels used for alpha"])
-    assert labels == {"none (pseudo-ood made from ind images), fitted at ε 0"}
+    fitted = {"none (pseudo-ood made from ind images), fitted at ε 0"}
+    wait_until(app, lambda app: set(app.dataframe[0].value["labels used for alpha"]) == fitted)
     assert numbers(app)[0] > 0.6 > uniform
 
 
@@ -176,10 +168,7 @@ def test_one_image_copies_a_few_and_odd_sizes_are_explained(home):
     save_npz(home / "copies.npz", images=np.repeat(digits[:1], 120, axis=0))
     save_npz(home / "colour.npz", images=np.random.default_rng(0).integers(0, 256, (120, 40, 32, 3)).astype(np.uint8))
     app = start("tuning", n="200", ood="one.npz")
-    for _ in range(200):
-        if "one.npz" in said(app):
-            break
-        app.run()
+    wait_until(app, lambda app: "one.npz" in said(app))
     assert "one.npz** has 1 image, too few" in said(app)
     assert "No ood set is left to test on" in said(app)
     names = [str(home / f"{name}.npz") for name in ("one", "few", "copies", "colour")]
@@ -204,10 +193,7 @@ def test_a_network_that_overflows_for_some_images_says_how_many_and_where(home):
     weights["logits.bias"] = weights["logits.bias"] * np.float32(7e17)
     save_file(weights, home / "huge.safetensors", metadata=safe_open(LAST, "np").metadata())
     app = start("tuning", n="200", model="huge.safetensors")
-    for _ in range(200):
-        if errors(app):
-            break
-        app.run()
+    wait_until(app, errors)
     found = re.search(r"(\d+) of 200 images have distances that are not finite at epsilon 0 in logits", errors(app))
     assert found, errors(app)
     assert 0 < int(found[1]) < 200

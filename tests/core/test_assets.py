@@ -7,7 +7,6 @@ import hashlib
 import re
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from safetensors.torch import load_file
 
 from fssd_core import assets
 from fssd_core.assets import DEBIAN, assets_root, fashion, list_hashes, main
-from fssd_core.assets_pack import pack_assets, packed_npz
 from fssd_core.data import load_data
 from fssd_core.ensemble import combine
 from fssd_core.errors import DataError
@@ -46,37 +44,6 @@ def test_sizes():
     assert sum(p.stat().st_size for p in files) <= 25 * MIB
     assert store <= 9 * MIB
     assert max(p.stat().st_size for p in files if p.suffix == ".safetensors") <= 350_000
-
-
-def test_packing_makes_files_smaller_and_keeps_every_array(tmp_path):
-    folder = tmp_path / "store" / "step"
-    folder.mkdir(parents=True)
-    arrays = {
-        "a": np.arange(5000).reshape(50, 100),
-        "words": np.array(["x", "yz"]),
-        "empty": np.empty((0, 3), np.float16),
-    }
-    np.savez_compressed(folder / "k.npz", **arrays)
-    before = (folder / "k.npz").stat().st_size
-    (folder / "k.json").write_text("{}")
-    assert pack_assets(tmp_path) == 1
-    content = (folder / "k.npz").read_bytes()
-    assert len(content) < before
-    assert pack_assets(tmp_path) == 0
-    assert [p.name for p in folder.iterdir()] == ["k.npz"]
-    with np.load(folder / "k.npz", allow_pickle=False) as file:
-        assert file.files == list(arrays)
-        for name, array in arrays.items():
-            assert np.array_equal(file[name], array)
-            assert file[name].dtype == array.dtype
-    assert packed_npz(arrays) == content, "the same arrays give the same bytes"
-
-
-def test_every_shipped_array_file_is_packed(tmp_path):
-    for path in assets_root().rglob("*.npz"):
-        with zipfile.ZipFile(path) as archive:
-            assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_LZMA}, path
-        assert not path.with_suffix(".json").exists()
 
 
 def test_no_asset_holds_a_pickle():

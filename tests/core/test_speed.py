@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from functools import partial
 
 import numpy as np
 import pytest
@@ -90,7 +89,7 @@ def test_controls_have_their_shape_and_differ(made):
     assert spread.max() < 0.7, "speeds in random directions agree roughly between draws"
 
 
-def test_through_the_store_the_worker_and_cancelling(study, made, store, tmp_path, monkeypatch):
+def test_through_the_store_the_worker_and_cancelling(study, made, store, tmp_path):
     again = stored_speed(study, train_images=60, store=store)
     for field in dataclasses.fields(Speed):
         one, two = getattr(again, field.name), getattr(made, field.name)
@@ -98,7 +97,6 @@ def test_through_the_store_the_worker_and_cancelling(study, made, store, tmp_pat
     assert stored_speed(study, train_images=61, store=store) is None
     assert stored_speed(dataclasses.replace(study, seed=1), train_images=60, store=store) is None
     short = dataclasses.replace(study, points=8, ood=(), noise_samples=4)
-    monkeypatch.setattr(worker, "speed", partial(speed, train_images=60))  # 2,000 take a minute
     events = io.StringIO()
     calls = [("speed", {}), ("kernel", {"layer": "logits"}), ("film", {"layer": "logits", "view": "pca"})]
     for number, (call, args) in enumerate(calls):
@@ -108,14 +106,14 @@ def test_through_the_store_the_worker_and_cancelling(study, made, store, tmp_pat
     assert [e["id"] for e in told if e.get("ok")] == [0, 1, 2]
     for number in range(3):
         assert max(e["done"] / e["total"] for e in told if e["id"] == number and "done" in e) == 1
-    assert stored_speed(short, train_images=60, store=Store(tmp_path)).counts == (8, 4)
+    assert stored_speed(short, store=Store(tmp_path)).counts == (8, 4)
 
     def stop(done: int, total: int, what: str) -> None:
         if done:
             raise CancelledError("stop")
 
     with pytest.raises(CancelledError):
-        speed(short, train_images=60, store=Store(tmp_path / "other"), progress=stop)
+        speed(short, store=Store(tmp_path / "other"), progress=stop)
     assert not list((tmp_path / "other").rglob("*.npz"))
 
 

@@ -155,13 +155,13 @@ def test_the_slides_identity_holds(layer):
 
 
 def test_random_signs_estimate_the_trace_within_their_stated_error():
-    tangent, images, train, _ = _case("mlp", count=2)
+    tangent, images, train, _ = _case("mlp", count=4)
     exact = gradient_products(tangent, "fc2", torch.eye(128).double(), images, train)[0].sum(0)
-    signs = (torch.randint(0, 2, (64, 128), generator=generator(3)) * 2 - 1).double()
+    signs = (torch.randint(0, 2, (256, 128), generator=generator(3)) * 2 - 1).double()
     drawn = gradient_products(tangent, "fc2", signs, images, train)[0]
-    error = drawn.std(0) / 8
+    error = drawn.std(0) / 16
     assert float(((drawn.mean(0) - exact) / error).abs().max()) < 4
-    assert float((error / exact.abs()).median()) < 0.2
+    assert float((error / exact.abs()).median()) < 0.1
 
 
 def test_pieces_change_nothing(monkeypatch):

@@ -57,4 +57,5 @@ def player() -> None:
     st.code(json.dumps({"step": place.step, "radius": place.radius, "by_user": place.by_user, "opened": opened}))
 
 
-player()
+if not st.toggle("away", key="away"):  # Streamlit may take an element off the page and mount it again
+    player()

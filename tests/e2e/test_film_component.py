@@ -249,9 +249,33 @@ def test_another_view_keeps_the_place(page):
     for name in ("pca", "umap", "spokes"):
         version = film(page, "version")
         page.get_by_role("radio", name=name, exact=True).click()
-        page.wait_for_function(f"{FILM}?.version !== '{version}' && {FILM}?.resting", timeout=60_000)
+        page.wait_for_function(f"{FILM}?.version !== '{version}' && {FILM}?.resting", timeout=15_000)
         assert film(page, "position") == 5
     assert "PC 1" not in page.locator(".stage").get_attribute("aria-label")
+
+
+def test_mounted_again_it_goes_on_where_it_was(page):
+    def away_and_back() -> None:
+        page.get_by_text("away", exact=True).click()
+        page.wait_for_function(f"!{FILM}")
+        page.get_by_text("away", exact=True).click()
+        page.wait_for_function(f"{FILM}?.frames > 0")
+
+    go(page, 5)
+    page.locator("[data-mode=absolute]").click()
+    away_and_back()
+    page.wait_for_function(f"{FILM}.resting")
+    assert film(page, "position") == 5
+    heard(page, STEPS[5], "absolute")
+    page.locator("[data-mode=median]").click()
+    go(page, 0)
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function(f"{FILM}.position > 1.2")
+    away_and_back()
+    assert film(page, "playing")
+    assert film(page, "position") > 1.2
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_function(f"{FILM}.resting")
 
 
 def test_a_frame_is_saved_as_picture_and_as_drawing(page, tmp_path):

@@ -77,7 +77,7 @@ def test_a_tiny_run_ends_and_opens_on_the_features_page(browser: Any, url: str) 
         page.get_by_role("button", name="Features", exact=True).first.click()
         page.get_by_role("heading", name="Features around F*").wait_for(timeout=60_000)
         page.wait_for_function("window.__fssdScatter?.['features-scatter']?.drawn > 0", timeout=120_000)
-        page.get_by_text(re.compile(r"logits · step 157")).first.wait_for(timeout=60_000)
+        page.get_by_text("layer logits · step 157").first.wait_for(timeout=60_000)
         assert page.get_by_role("combobox", name="Model").input_value() == f"run/{run}"
         page.get_by_role("link", name="Train", exact=True).click()
         page.get_by_role("heading", name="Runs").wait_for(timeout=60_000)

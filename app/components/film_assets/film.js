@@ -16,7 +16,7 @@ import { placeOf } from "./scales.js";
 import { chartsOf } from "./series.js";
 
 const REST = 350; // ms after the last key or slider move until the server is told
-const remembered = new Map(); // what survives a remount, by key: pins, hidden groups, colours, speed
+const remembered = new Map(); // what survives a remount, by key: pins, hidden groups, colours, speed, the place
 
 export class Film extends Saying {
   constructor(parent) {
@@ -51,6 +51,7 @@ export class Film extends Saying {
   }
 
   destroy() {
+    if (this.model) this.memory.left = { place: this.place(), playing: this.clock.playing };
     this.resizing.disconnect();
     window.removeEventListener("fssd-atlas", this.onAtlas);
     cancelAnimationFrame(this.request);
@@ -84,11 +85,20 @@ export class Film extends Saying {
     return undefined;
   }
 
+  /** To the place asked for; where Streamlit took the element away and mounts it again, on from where it was. */
   #begin(start) {
+    const left = this.startId === undefined && this.memory.left?.place.start === start.id ? this.memory.left : null;
+    const { step, radius } = left?.place ?? start;
     this.startId = start.id;
-    this.mode = start.radius;
+    this.mode = radius;
     this.clock.pause();
-    this.clock.seek(this.model.positionOf(start.step));
+    this.clock.seek(this.model.positionOf(step));
+    if (left) {
+      this.autoplay = left.playing;
+      this.told = ""; // Python may have missed it, or forgotten it with the element
+      this.tellSoon();
+      return;
+    }
     this.autoplay = start.autoplay && !matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.told = this.autoplay ? "" : JSON.stringify(this.place());
     if (this.autoplay) this.clock.seek(0);
