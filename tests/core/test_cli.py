@@ -126,7 +126,7 @@ def files(tmp_path) -> dict[str, Path]:
 def test_the_report_says_what_was_done(report):
     got = report(*SCORE, "--epsilon", "0.01", "--alpha=-0.1,0.9,0,2e-3")
     assert list(got) == [
-        "model", "arch", "ind", "ood", "epsilon", "gradient", "noise_samples", "seed", "layers", "alpha", "alpha_rule",
+        "model", "arch", "ind", "ood", "epsilon", "gradient", "precision", "shared_perturbation", "noise_samples", "seed", "layers", "alpha", "alpha_rule",
         "labels_used", "n_ind", "n_ood", "auroc", "aupr_in", "aupr_out", "fpr80", "fpr95", "detection_error",
         "per_layer_auroc", "seconds",
     ]  # fmt: skip
@@ -355,7 +355,7 @@ def test_stopping_says_so(run, monkeypatch):
 
 def test_list_as_json(report):
     everything = report("list")
-    assert list(everything) == ["models", "archs", "data", "detectors", "losses"]
+    assert list(everything) == ["models", "archs", "data", "detectors", "losses", "benchmarks"]
     for what, rows in everything.items():
         assert report("list", what) == {what: rows}
         assert len({row["name"] for row in rows}) == len(rows) > 0

@@ -163,7 +163,7 @@ def test_outlier_exposure_adds_the_cross_entropy_from_uniform():
     loss = outlier_exposure(auxiliary, generator=generator(0))
     plain = math.log(3)  # all logits 0
     exposed = math.log(math.exp(2) + 2) - 2 / 3
-    assert float(loss(module, images, torch.tensor([0, 1]))) == pytest.approx(plain + 0.5 * exposed, rel=1e-6)
+    assert loss(module, images, torch.tensor([0, 1])).item() == pytest.approx(plain + 0.5 * exposed, rel=1e-6)
     uniform = outlier_exposure(torch.eye(4)[[1]], generator=generator(0), weight=1.0)
     assert float(uniform(module, images, torch.tensor([0, 1]))) == pytest.approx(2 * plain, rel=1e-6)
     with pytest.raises(InputError, match=r"0 auxiliary images and weight 0\.5"):
