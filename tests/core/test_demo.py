@@ -22,7 +22,7 @@ from fssd_core.demo import (
     demo_scores,
 )
 from fssd_core.dynamics import dynamics_key, stored_dynamics
-from fssd_core.film import film_key, make_film, stored_film
+from fssd_core.film import DISTANCE, film_key, make_film, stored_film
 from fssd_core.kernel import kernel, kernel_key, stored_kernel
 from fssd_core.series import Reel, at_step
 from fssd_core.speed import speed_key, stored_speed, training_images
@@ -55,6 +55,7 @@ def test_everything_named_is_shipped_under_todays_keys(shipped):
         assert shipped.has(projection_key(study, layer, view)), (study.step, layer, view)
     for study, layer, view in demo_films():
         assert shipped.has(film_key(study, layer, view)), (layer, view)
+        assert shipped.has(film_key(study, layer, DISTANCE)), layer
     for study, layer in demo_kernels():
         assert shipped.has(kernel_key(study, layer)), (study.step, layer)
     assert shipped.has(dynamics_key(Study()))
@@ -65,6 +66,7 @@ def test_everything_named_is_shipped_under_todays_keys(shipped):
 
 def test_nothing_else_is_shipped():
     named = {projection_key(*p) for p in demo_projections()} | {film_key(*f) for f in demo_films()}
+    named |= {film_key(study, layer, DISTANCE) for study, layer, _ in demo_films()}
     named |= {kernel_key(*k) for k in demo_kernels()} | {dynamics_key(Study()), speed_key(Study())}
     for study, data, epsilons in demo_scores():
         named |= {scores_key(study, open_data(study, data), e) for e in epsilons}
@@ -189,7 +191,7 @@ def test_only_what_is_missing_is_added(tmp_path, monkeypatch):
     import fssd_core.demo as demo
 
     made: list[Path] = []
-    for name in ("demo_scores", "demo_projections", "demo_kernels", "demo_films"):
+    for name in ("demo_scores", "demo_pseudo", "demo_projections", "demo_kernels", "demo_films", "demo_benches"):
         monkeypatch.setattr(demo, name, lambda: iter(()))
 
     def step(study: Study, *, store: Store, progress: object) -> None:
