@@ -40,6 +40,7 @@ def table(found: Mapping[str, Outcome], published: bool) -> None:
     st.dataframe(
         rows,
         hide_index=True,
+        placeholder="–",
         height=min(TALLEST, ROW * (len(rows) + 1) + 3),
         column_config={
             **shares,
@@ -50,7 +51,7 @@ def table(found: Mapping[str, Outcome], published: bool) -> None:
             "ms": st.column_config.NumberColumn("ms an image", format="%.2f"),
         },
     )
-    words = "Click a column's head to sort. Brackets: percentile bootstrap of ind and ood apart, 1,000 draws."
+    words = "Click a column's head to sort. 95 %: percentile bootstrap of ind and ood apart, 1,000 draws."
     if published:
         words += (
             " Beside them the paper's own numbers, as shares: for a larger LeNet, all 10,000 MNIST test digits and "
@@ -138,7 +139,7 @@ def failures(found: Mapping[str, Outcome], lacking: Mapping[str, str], shown: Se
     ]
     with st.expander(f"All {len(rows)} methods: when each fails, its cost, its paper"):
         st.dataframe(
-            rows, hide_index=True, height=TALLEST,
+            rows, hide_index=True, placeholder="–", height=TALLEST,
             column_config={
                 "detector": st.column_config.TextColumn(pinned=True), "AUROC here": SHARE,
                 "fails": st.column_config.TextColumn(width=760), "cost": st.column_config.TextColumn(width=420),

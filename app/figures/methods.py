@@ -46,6 +46,21 @@ def colour_of(place: int | None, mode: theme.Mode) -> str:
     return theme.NOISE[mode] if place is None else theme.ind_class(place, mode)
 
 
+def _sides(marks: Sequence[Mark]) -> list[str]:
+    """Where each name stands: of two marks close to each other, above the higher and below the lower one."""
+    out = []
+    for i, mark in enumerate(marks):
+        near = [
+            (other.auroc, -k)
+            for k, other in enumerate(marks)
+            if k != i
+            and abs(math.log10(other.milliseconds / mark.milliseconds)) < 0.6
+            and abs(other.auroc - mark.auroc) < 0.15
+        ]
+        out.append("bottom center" if near and max(near) > (mark.auroc, -i) else "top center")
+    return out
+
+
 def cost_scatter(marks: Sequence[Mark], *, mode: theme.Mode) -> go.Figure:
     """Measured milliseconds an image (log) against AUROC; the dotted line is the best that each cost can buy."""
     figure = go.Figure()
@@ -64,13 +79,12 @@ def cost_scatter(marks: Sequence[Mark], *, mode: theme.Mode) -> go.Figure:
     )  # fmt: skip
     for highlighted in (False, True):
         chosen = [m for m in ordered if (m.place is not None) is highlighted]
-        sides = ["top center", "bottom center"]
         figure.add_scatter(
             x=[m.milliseconds for m in chosen],
             y=[m.auroc for m in chosen],
             mode="markers+text" if highlighted else "markers",
             text=[m.name for m in chosen],
-            textposition=[sides[i % len(sides)] for i in range(len(chosen))],
+            textposition=_sides(chosen),
             textfont={"size": 12, "color": theme.TEXT[mode]},
             cliponaxis=False,  # names may reach over the edge
             marker={
