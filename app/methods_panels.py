@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import methods_state as state
 from app import session
+from app.charts import chart
 from app.figures.methods import Mark, cost_scatter, overlaid_curves, say_heatmap
 from app.names import title_of
 from fssd_core.bench_open import Asked
@@ -16,7 +17,6 @@ from fssd_core.bench_run import Outcome
 from fssd_core.detectors import DETECTORS
 from fssd_core.study import Study
 
-BARE = {"displayModeBar": False}
 SHARE = st.column_config.NumberColumn(format="%.4f")
 ROW, TALLEST = 35, 430  # pixels: of a table's row, of a table
 
@@ -68,8 +68,8 @@ def cost(found: Mapping[str, Outcome], places: Mapping[str, int]) -> None:
         passes = f"{facts['forwards']} forward and {facts['backwards']} backward passes"
         low, high = facts["auroc_ci"]
         marks.append(Mark(name, facts["ms_per_image"], facts["auroc"], low, high, passes, places.get(name)))
-    st.plotly_chart(
-        cost_scatter(marks, mode=session.mode()), key="methods-cost", config=BARE,
+    chart(
+        cost_scatter(marks, mode=session.mode()), key="methods-cost", name="the costs",
         alt="Milliseconds an image against AUROC of every detector",
     )  # fmt: skip
 
@@ -80,9 +80,9 @@ def curves(found: Mapping[str, Outcome], places: Mapping[str, int]) -> None:
         kind = st.segmented_control("Curves", ["ROC", "PR"], default="ROC", required=True, label_visibility="collapsed")
         corner = st.toggle("Only the good corner")
     curves = {name: outcome.roc if kind == "ROC" else outcome.pr for name, outcome in found.items()}
-    st.plotly_chart(
+    chart(
         overlaid_curves(curves, places, kind="roc" if kind == "ROC" else "pr", corner=corner, mode=session.mode()),
-        key="methods-curves", config=BARE, alt=f"{kind} curves of every detector",
+        key="methods-curves", name=f"the {kind} curves", alt=f"{kind} curves of every detector",
     )  # fmt: skip
 
 
@@ -108,14 +108,17 @@ def layers(study: Study, wanted: Asked) -> None:
         rows = [(ood, found[name].facts) for _, ood, found in sorted(known, key=lambda k: k[0]) if name in found]
         if not rows:
             continue
-        box.plotly_chart(
-            say_heatmap(
-                [f"{title_of(ood)} ({facts['auroc']:.3f})" for ood, facts in rows], rows[0][1]["layers"],
-                np.array([facts["say"] for _, facts in rows]), title="FSSD" if name == "fssd" else "Mahalanobis",
-                subtitle="in brackets the AUROC of the whole", mode=session.mode(),
-            ),
-            key=f"methods-say-{name}", config=BARE, alt=f"Share of every layer in the {name} score, a row an ood set",
+        title = "FSSD" if name == "fssd" else "Mahalanobis"
+        figure = say_heatmap(
+            [f"{title_of(ood)} ({facts['auroc']:.3f})" for ood, facts in rows], rows[0][1]["layers"],
+            np.array([facts["say"] for _, facts in rows]), title=title,
+            subtitle="in brackets the AUROC of the whole", mode=session.mode(),
         )  # fmt: skip
+        with box:
+            chart(
+                figure, key=f"methods-say-{name}", name=f"the layers' share in {title}",
+                alt=f"Share of every layer in the {name} score, a row an ood set",
+            )  # fmt: skip
 
 
 def failures(found: Mapping[str, Outcome], lacking: Mapping[str, str], shown: Sequence[str]) -> None:
