@@ -115,3 +115,10 @@ def open_page(browser: Any, url: str, *, width: int = 1440, height: int = 900, *
         assert not errors, f"uncaught errors in the page: {errors}"
     finally:
         context.close()
+
+
+def has_count(locator: Any, expected: int, timeout: float = 60_000) -> None:
+    """Wait until the page shows just so many of a thing: Streamlit draws a page bit by bit."""
+    from playwright.sync_api import expect
+
+    expect(locator).to_have_count(expected, timeout=timeout)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fssd_core.data import load_data
-from tests.e2e.conftest import open_page
+from tests.e2e.conftest import has_count, open_page
 
 pytestmark = pytest.mark.e2e
 PROBE = "window.__fssdScatter?.['features-scatter']"
@@ -80,7 +80,7 @@ def test_every_view_and_layer_of_the_demo_is_there_at_once(browser, url):
     with open_page(browser, f"{url}/?view=UMAP&layer=conv2") as page:
         title(page, "UMAP · layer conv2")
         drawn(page)
-        assert page.get_by_text("Drawn distance to F*").count() == 1
+        has_count(page.get_by_text("Drawn distance to F*"), 1)
 
 
 def test_hover_shows_the_image_and_the_true_distance(browser, url):
@@ -174,7 +174,7 @@ def test_own_images_are_scored_with_progress_and_drawn(browser, url):
         page.get_by_text("Now offered under ind and ood").wait_for(timeout=30_000)
         choose_ood(page, "mine.npz")
         drawn(page, DEMO_POINTS + 300)
-        assert page.get_by_text("mine.npz").count() >= 2
+        page.get_by_text("mine.npz").nth(1).wait_for()
 
 
 def test_a_broken_upload_is_one_clear_message_beside_the_button_and_the_app_goes_on(browser, url):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fssd_core.data import load_data
-from tests.e2e.conftest import open_page
+from tests.e2e.conftest import has_count, open_page
 
 pytestmark = pytest.mark.e2e
 STATUS = ".fssd-verdict"
@@ -168,8 +168,8 @@ def test_an_upload_is_converted_with_a_note_and_a_damaged_one_told(browser, url)
         chooser = page.locator("[data-testid=stMain] input[type=file]")
         chooser.set_input_files([file("boot.png", buffer.getvalue())])
         first = verdict(page)
-        assert page.get_by_text("cropped at the centre and resized to 28x28 pixels").count() == 1
-        assert page.get_by_text("turned to grey").count() == 1
+        has_count(page.get_by_text("cropped at the centre and resized to 28x28 pixels"), 1)
+        has_count(page.get_by_text("turned to grey"), 1)
         page.get_by_text("Exchange black and white").click()
         verdict(page, after=first)
         chooser.set_input_files([file("broken.png", buffer.getvalue()[:300])])

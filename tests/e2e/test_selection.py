@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import open_page
+from tests.e2e.conftest import has_count, open_page
 from tests.e2e.files import SVG, opened_offline, png_size, saved, svg_of
 
 pytestmark = pytest.mark.e2e
@@ -62,7 +62,7 @@ def test_a_lasso_ends_in_thumbnails_curves_a_csv_and_inspect(browser: Any, dashb
         caption = page.get_by_text(re.compile("Scored at ε 0 with α uniform")).inner_text()
         threshold = float(re.search(r"threshold (-?[\d.]+)\.", caption)[1])
         thumbs = page.locator(".thumb")
-        assert thumbs.count() == 24
+        has_count(thumbs, 24)
         labels = [t.get_attribute("aria-label") for t in thumbs.all()]
         scores = [float(re.search(r"score (-?[\d.]+)", label)[1]) for label in labels]
         gaps = [abs(score - threshold) for score in scores]
@@ -100,7 +100,7 @@ def test_a_lasso_ends_in_thumbnails_curves_a_csv_and_inspect(browser: Any, dashb
         assert chosen(page) == ids
         page.get_by_text("Scores of the drawn images").or_(page.locator(".thumb .score").first).first.wait_for()
         panel(page)
-        assert page.locator(".thumb .score").count() == 24
+        has_count(page.locator(".thumb .score"), 24)
         page.locator(".stage").focus()
         page.keyboard.press("Escape")
         page.get_by_text("Press the lasso above the picture").wait_for()
@@ -119,7 +119,7 @@ def test_the_keyboard_alone_ends_in_thumbnails_and_curves(browser: Any, dashboar
         panel(page)
         ids = chosen(page)
         page.get_by_role("heading", name=f"Selection: {len(ids):,} image").wait_for()
-        assert page.locator(".thumb").count() == 24
+        has_count(page.locator(".thumb"), 24)
         assert len(measures(page)) == 2
         thumb = page.locator(".thumb").first
         thumb.focus()
@@ -144,7 +144,7 @@ def test_plotly_figures_are_saved_in_three_formats(browser: Any, dashboard: str,
         assert again.name == page_file.name
         with opened_offline(browser, page_file) as alone:
             alone.locator(".js-plotly-plot .gtitle").wait_for()
-            assert alone.locator(".js-plotly-plot path.js-line").count() >= 10
+            alone.locator(".js-plotly-plot path.js-line").nth(9).wait_for(state="attached")
             assert "True distance to F* in logits" in alone.locator(".gtitle").text_content()
 
 

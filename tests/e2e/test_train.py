@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import open_page
+from tests.e2e.conftest import has_count, open_page
 
 pytestmark = pytest.mark.e2e
 POINTS = 600 + 3 * 150 + 100
@@ -99,7 +99,7 @@ def test_a_run_trains_before_ones_eyes_is_found_after_a_reload_and_stops(browser
         assert page.evaluate(f"{probe(name)}?.drawn + {probe(name)}?.outside") == POINTS - 150, (
             "what was hidden stays so"
         )
-        assert page.locator(".stPlotlyChart:visible").count() == 3
+        has_count(page.locator(".stPlotlyChart:visible"), 3)
         assert re.search(r"photo-patches \d\.\d\d → \d\.\d\d · AUROC", page.locator("body").inner_text())
         page.goto(url)  # nothing in the address says which run
         page.get_by_role("button", name="Stop run", exact=True).wait_for(timeout=60_000)
