@@ -122,3 +122,18 @@ def has_count(locator: Any, expected: int, timeout: float = 60_000) -> None:
     from playwright.sync_api import expect
 
     expect(locator).to_have_count(expected, timeout=timeout)
+
+
+def choose(page: Any, box: Any, option: str) -> None:
+    """Takes an option of a select box; a page still being drawn may close its list: it is opened up to four times."""
+    from playwright.sync_api import TimeoutError as LateError
+
+    for last in (False, False, False, True):
+        box.click()
+        try:
+            page.get_by_role("option", name=option).click(timeout=10_000)
+        except LateError:
+            if last:
+                raise
+        else:
+            return

@@ -197,7 +197,7 @@ def test_long_work_can_be_cancelled(browser, url):
         cancel = page.get_by_role("button", name="Cancel")
         cancel.wait_for(timeout=30_000)
         cancel.click()
-        page.get_by_text("stopped").wait_for(timeout=15_000)
+        page.get_by_text("stopped").wait_for(timeout=60_000)
         page.get_by_role("button", name="Try again").click()
         tuned(page)
 

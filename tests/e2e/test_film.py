@@ -12,7 +12,7 @@ from app.session import SHIPPED
 from fssd_core.dynamics import stored_dynamics
 from fssd_core.store import Store
 from fssd_core.study import Study
-from tests.e2e.conftest import open_page
+from tests.e2e.conftest import choose, open_page
 
 pytestmark = pytest.mark.e2e
 FILM = "window.__fssdFilm?.['film-player']"
@@ -127,8 +127,8 @@ def test_another_layer_goes_on_where_the_film_is_and_a_point_leads_to_inspect(br
         page.wait_for_function(f"{FILM}.position > 0.5")
         version = film(page, "version")
         page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
-        page.locator("[data-testid=stSidebar] [data-testid=stSelectbox]", has_text="Layer").locator("input").click()
-        page.get_by_role("option", name="fc1").click()
+        layers = page.locator("[data-testid=stSidebar] [data-testid=stSelectbox]", has_text="Layer")
+        choose(page, layers.locator("input"), "fc1")
         page.wait_for_function(f"{FILM}?.version !== '{version}'", timeout=30_000)
         assert film(page, "playing"), "a new layer does not stop the film"
         assert 0.5 < film(page, "position") < 21
