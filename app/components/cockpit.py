@@ -27,6 +27,7 @@ from fssd_core.types import LayerScores, Weights
 
 ASSETS = Path(__file__).with_name("cockpit_assets")
 BY_HAND = "manual"
+LOOKED_AT = "none fitted; set by hand while looking at the ood sets"
 
 _cockpit = st.components.v2.component(
     "fssd_cockpit",
@@ -378,7 +379,7 @@ def _weights(
         labels = start["labels"]
     if returned["preset"] in presets:
         return Weights(alpha, layers, presets[returned["preset"]].rule, labels)
-    return Weights(alpha, layers, BY_HAND, labels if labels.startswith("none") else _once(labels, origin))
+    return Weights(alpha, layers, BY_HAND, LOOKED_AT if labels.startswith("none") else _once(labels, origin))
 
 
 def _once(labels: str, origin: str) -> str:

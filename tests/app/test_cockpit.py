@@ -302,7 +302,7 @@ def test_after_a_release_the_setting_is_the_pages() -> None:
     moved = page(start, alpha=[0.3, 0.6], epsilon=0.02, threshold=0.9, choice=HAND, ood=None)
     setting = cockpit.setting_of(blocks(), start, {}, moved)
     assert setting == cockpit.Setting(
-        Weights((0.3, 0.6), LAYERS, "manual", "none"), 0.02, 0.9, Choice("hand", tpr=0.7), None, True
+        Weights((0.3, 0.6), LAYERS, "manual", cockpit.LOOKED_AT), 0.02, 0.9, Choice("hand", tpr=0.7), None, True
     )
 
 
