@@ -16,7 +16,7 @@ import streamlit as st
 from app import theme
 from app.jobs import Job, Worker
 from fssd_core.atomic import write_bytes
-from fssd_core.data.files import IMAGE_ENDINGS
+from fssd_core.data.files import IMAGE_ENDINGS, SET_ENDINGS
 from fssd_core.errors import CancelledError, FssdError
 from fssd_core.runtime import describe_device, pick_device
 from fssd_core.store import Store, default_root
@@ -109,7 +109,7 @@ def offered(kind: str) -> list[str]:
     for path in sorted([*base.glob("*"), *base.glob("*/*")]):
         if not path.resolve().is_relative_to(base) or path.name.startswith("."):
             continue
-        endings = WEIGHT_ENDINGS if kind == "model" else (".npz",)
+        endings = WEIGHT_ENDINGS if kind == "model" else SET_ENDINGS
         is_file = path.is_file() and path.suffix.lower() in endings
         if is_file or (kind == "data" and path.is_dir() and _holds_images(path)):
             found.append(str(path))
