@@ -15,6 +15,7 @@ import streamlit as st
 
 from app import theme
 from app.jobs import Job, Worker
+from app.names import inert, title_of
 from fssd_core.atomic import write_bytes
 from fssd_core.data.files import IMAGE_ENDINGS, SET_ENDINGS
 from fssd_core.errors import CancelledError, FssdError
@@ -68,7 +69,7 @@ def guard() -> Iterator[None]:
         st.info("Stopped. Nothing half done was kept.")
         st.stop()
     except FssdError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(inert(str(error)), icon=":material/error:")
         st.stop()
 
 
@@ -173,10 +174,11 @@ def run_job(name: str, call: str, study: Study, args: dict[str, object]) -> Job:
 
 def _show_outcome(job: Job, slot: str) -> None:
     for note in job.warnings:
-        st.warning(note)
+        st.warning(inert(note))
     if job.state == "failed":
         st.error(
-            job.error if not job.bug else f"This is a defect of the dashboard: {job.error}", icon=":material/error:"
+            inert(job.error if not job.bug else f"This is a defect of the dashboard: {job.error}"),
+            icon=":material/error:",
         )
     elif job.state == "cancelled":
         st.info(f"{job.name}: stopped.")
@@ -210,4 +212,4 @@ def show_notes(study: Study) -> None:
     for ref in (study.ind, *study.ood):
         notes = open_data(study, ref, root=data_root()).notes
         if notes:
-            st.warning(f"**{Path(ref).name}**: " + " ".join(notes), icon=":material/info:")
+            st.warning(f"**{inert(title_of(ref))}**: {inert('. '.join(notes))}", icon=":material/info:")

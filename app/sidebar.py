@@ -8,8 +8,9 @@ from pathlib import Path
 import streamlit as st
 
 from app import lesson, presenter, session
-from app.names import described, title_of
+from app.names import described, inert, title_of
 from fssd_core.data import list_data, load_data
+from fssd_core.data.limits import shown
 from fssd_core.errors import FssdError
 from fssd_core.models import ModelEntry, list_archs, list_models, load_model
 from fssd_core.models.weights import fitting_archs, read_weights
@@ -153,7 +154,7 @@ def _own_files() -> None:
         if weights is not None:
             with _message(weights.name):
                 session.keep_upload(weights.name, weights.getvalue(), "model", check=_check_weights)
-                _once(f"model:{weights.file_id}", f"{weights.name} is now offered under Model.")
+                _once(f"model:{weights.file_id}", f"{inert(shown(weights.name))} is now offered under Model.")
         _download()
 
 
@@ -216,7 +217,7 @@ class _message:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> bool:
         if isinstance(error, FssdError | OSError):
             words = re.sub(r"\S*/uploads/[^/\s]+(/\S+?)?(?=[:,\s]|$)", self.name, str(error))
-            st.error(words, icon=":material/error:")
+            st.error(inert(words), icon=":material/error:")
             return True
         return False
 

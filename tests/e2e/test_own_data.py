@@ -52,7 +52,7 @@ def test_a_zip_of_pictures_is_drawn_and_its_broken_file_named_inert(browser, das
         said = notes(page)
         assert "320 of 320 pictures were resized to 28x28 pixels" in said
         assert "1 of 321 files could not be read" in said
-        assert "<img src=x onerror=alert(1)>.png" in said  # as text, not as a tag
+        assert "<img src=x onerror=alert(1)>" in said  # as text, not as a tag
         assert page.locator("[data-testid=stMain] [data-testid=stAlert] :is(img, a[href])").count() == 0
         assert not [url for url in asked if "evil" in url]
         assert page.locator("[data-testid=stException]").count() == 0
