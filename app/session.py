@@ -111,7 +111,7 @@ def offered(kind: str) -> list[str]:
         if not path.resolve().is_relative_to(base) or path.name.startswith("."):
             continue
         endings = WEIGHT_ENDINGS if kind == "model" else SET_ENDINGS
-        is_file = path.is_file() and path.suffix.lower() in endings
+        is_file = path.is_file() and path.name.lower().endswith(endings)
         if is_file or (kind == "data" and path.is_dir() and _holds_images(path)):
             found.append(str(path))
     return found[:MAX_OFFERED]

@@ -137,8 +137,8 @@ def _data() -> tuple[str, list[str]]:
 def _own_files() -> None:
     with st.expander("Your own files", icon=":material/upload_file:"):
         data = st.file_uploader(
-            "Images: an .npz, a .zip of pictures, or several pictures",
-            type=[e[1:] for e in (*session.SET_ENDINGS, *session.IMAGE_ENDINGS)],
+            "Images: .npz, .npy, .zip, .parquet, FASTA, or several pictures",
+            type=sorted({e.rpartition(".")[2] for e in (*session.UPLOAD_ENDINGS, *session.IMAGE_ENDINGS)}),
             accept_multiple_files=True,
             help="The .npz holds `images` (N, H, W) or (N, H, W, 3) uint8 and, if you have them, `labels` (N,). A .zip "
             "holds pictures, best with one folder a class; they are cropped at the centre and resized to the network's "
@@ -184,7 +184,7 @@ def _download() -> None:
 
 
 def _keep_data(files: list) -> None:
-    packed = [f for f in files if f.name.lower().endswith(session.SET_ENDINGS)]
+    packed = [f for f in files if f.name.lower().endswith(session.UPLOAD_ENDINGS)]
     pictures = [f for f in files if f not in packed]
     with _message(", ".join(f.name for f in packed[:1]) or "the images"):
         for file in packed:
