@@ -19,6 +19,7 @@ from app.names import inert, title_of
 from fssd_core.atomic import write_bytes
 from fssd_core.data.files import IMAGE_ENDINGS, SET_ENDINGS
 from fssd_core.errors import CancelledError, FssdError
+from fssd_core.leaks import SMALL, Leak, find_leaks
 from fssd_core.runtime import describe_device, pick_device
 from fssd_core.store import Store, default_root
 from fssd_core.study import Study, open_data, study_layers
@@ -213,3 +214,28 @@ def show_notes(study: Study) -> None:
         notes = open_data(study, ref, root=data_root()).notes
         if notes:
             st.warning(f"**{inert(title_of(ref))}**: {inert('. '.join(notes))}", icon=":material/info:")
+    for leak in leaks(study):
+        if leak.share >= SMALL:
+            st.warning(f"**Leak**: {_told(study, leak)}.", icon=":material/content_copy:")
+
+
+def leaks(study: Study) -> tuple[Leak, ...]:
+    """Equal images on both sides, or fitted and tested on."""
+    sets = {ref: open_data(study, ref, root=data_root()) for ref in (study.ind, *study.ood)}
+    slot = hashlib.sha256(repr((study, [images.fingerprint() for images in sets.values()])).encode()).hexdigest()
+    return remembered(f"leaks {slot}", lambda: find_leaks(study, sets))
+
+
+def _told(study: Study, leak: Leak) -> str:
+    """A leak in words, files by their titles."""
+    words = leak.words
+    for ref in (study.ind, *study.ood):
+        words = words.replace(ref, title_of(ref)) if "/" in ref else words
+    return inert(words)
+
+
+def show_small_leaks(study: Study) -> None:
+    """The leaks too small to change what is shown, said where alpha is fitted."""
+    small = [_told(study, leak) for leak in leaks(study) if leak.share < SMALL]
+    if small:
+        st.caption(f":material/content_copy: {'. '.join(small)}.")
