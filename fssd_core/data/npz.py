@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sys
+import tokenize
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +19,7 @@ from fssd_core.errors import DataError
 
 MAX_NAMES = 2**24
 _MAX_HEADER = 2**16
+_HEADER_DAMAGE = (*DAMAGE, tokenize.TokenError, SyntaxError, TypeError, RecursionError, MemoryError)  # read as Python
 _Header = tuple[tuple[int, ...], np.dtype[Any]]
 
 
@@ -39,8 +42,10 @@ def load_npz(path: Path) -> ImageSet:
             images = _read(archive, "images")
             labels = _read(archive, "labels") if "labels" in headers else None
             classes = _read(archive, "classes") if "classes" in headers else None
-    except DAMAGE as error:
+    except _HEADER_DAMAGE as error:
         raise DataError(f"{path}: the file is damaged ({first_line(error)}); copy or write it again") from error
+    if classes is not None and classes.size and _letters(classes).max() > sys.maxunicode:
+        raise DataError(f"{path}: the file is damaged (`classes` holds letters that are none); copy or write it again")
     names = () if classes is None else tuple(shown(str(c)) for c in classes)
     if labels is not None and names and int(labels.max()) >= len(names):
         raise DataError(f"{path}: labels go up to {int(labels.max())}, but `classes` has only {len(names)} names")
@@ -63,11 +68,17 @@ def load_npy(path: Path) -> ImageSet:
                 raise ValueError(f"{left} bytes of pixels, {promised} are promised")
             file.seek(0)
             array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    except DAMAGE as error:
+    except _HEADER_DAMAGE as error:
         raise DataError(
             f"{path}: this is not a whole .npy file ({first_line(error)}); write one with numpy.save(path, images)"
         ) from error
     return ImageSet(str(path), _without_channel(array))
+
+
+def _letters(names: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
+    """The code points of names, which a damaged file can put beyond Unicode's last."""
+    native = np.ascontiguousarray(names.astype(names.dtype.newbyteorder("="), copy=False))
+    return np.frombuffer(native.tobytes() or bytes(4), dtype=np.uint32)
 
 
 def _without_channel(images: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -126,9 +126,9 @@ def files(tmp_path) -> dict[str, Path]:
 def test_the_report_says_what_was_done(report):
     got = report(*SCORE, "--epsilon", "0.01", "--alpha=-0.1,0.9,0,2e-3")
     assert list(got) == [
-        "model", "arch", "ind", "ood", "epsilon", "gradient", "precision", "shared_perturbation", "noise_samples", "seed",
-        "layers", "alpha", "alpha_rule", "labels_used", "n_ind", "n_ood", "auroc", "aupr_in", "aupr_out", "fpr80",
-        "fpr95", "detection_error", "per_layer_auroc", "seconds", "leaks",
+        "model", "arch", "ind", "ood", "epsilon", "gradient", "precision", "shared_perturbation", "noise_samples",
+        "seed", "layers", "alpha", "alpha_rule", "labels_used", "n_ind", "n_ood", "auroc", "aupr_in", "aupr_out",
+        "fpr80", "fpr95", "detection_error", "per_layer_auroc", "seconds", "leaks",
     ]  # fmt: skip
     assert (got["model"], got["ind"], got["ood"]) == ("demo/lenet", "fmnist:test", "mnist")
     assert (got["epsilon"], got["gradient"], got["noise_samples"], got["seed"]) == (0.01, "sign", 100, 0)
