@@ -76,7 +76,7 @@ class Study:
             raise InputError(f"seed {self.seed} was given; a seed is 0 or more, below 2**63")
         if not 1 <= self.noise_samples <= MAX_NOISE:
             raise InputError(
-                f"{self.noise_samples} noise images were asked for; give 1 to {MAX_NOISE:,} (100 is usual)"
+                f"{self.noise_samples} noise images were asked for; give at least 1, at most {MAX_NOISE:,} (100 is usual)"
             )
         if not abs(self.epsilon) <= 1:
             raise InputError(f"epsilon {self.epsilon} was given; it is in pixels, -1 to 1")
@@ -143,7 +143,7 @@ def stamp(ref: str, step: int | None) -> tuple[int, int] | None:
     """(modification time, size) of the weight file, so that a changed one, or a run's new last one, is read again."""
     try:
         status = weight_file(ref, step).stat()
-    except (OSError, ModelError):
+    except (OSError, ValueError, ModelError):  # ValueError: a NUL in the path
         return None
     return status.st_mtime_ns, status.st_size
 
