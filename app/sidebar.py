@@ -12,7 +12,8 @@ from app.names import described, title_of
 from fssd_core.data import list_data, load_data
 from fssd_core.errors import FssdError
 from fssd_core.models import ModelEntry, list_archs, list_models, load_model
-from fssd_core.models.weights import fitting_archs, read_weights
+from fssd_core.models.recognise import fitting_archs
+from fssd_core.models.weights import read_weights
 from fssd_core.study import DEMO_OOD, Study, study_layers
 
 RECOGNISE = "recognise it"

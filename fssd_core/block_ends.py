@@ -91,9 +91,8 @@ def _block_ends(module: nn.Module, prefix: str) -> Iterator[str]:
         )
         if is_leaf:
             pending = path
-        elif type(child).forward is nn.Module.forward:  # a list of modules, never called itself
-            yield from _block_ends(child, f"{path}.")
-        elif leaves_inside and sum(any(True for _ in g.parameters()) for g in child.children()) > 2:
+        elif type(child).forward is nn.Module.forward or (leaves_inside and len(_weighted(child)) > 2):
+            # a list of modules, which is never called itself, or plain layers in a row
             yield from _block_ends(child, f"{path}.")
         else:
             yield path

@@ -28,8 +28,8 @@ class FeatureExtractor:
 
     Args:
         module: any `nn.Module` from images (N, C, H, W) to logits.
-        layers: names as in `module.named_modules()`, with what `taps.py` allows behind them ('fc#2' for the second call,
-            'block:cls' for the class token); scores keep this order. None: `default_layers(module)`.
+        layers: names as in `module.named_modules()`, with what `taps.py` allows behind them ('fc#2': its second call,
+            'block:cls': the class token); scores keep this order. None: `default_layers(module)`.
         mean: C channel means the network was trained with, in pixels; None if it takes plain pixels.
         std: C channel standard deviations.
         device: 'cpu', 'cuda', 'mps' or a device; None picks the best there is.
@@ -288,9 +288,7 @@ class Reader:
                     f"give #1 to #{calls}"
                 )
         if missing := [name for name in self._wanted if name not in self._seen]:
-            raise ModelError(
-                f"layers {', '.join(missing)} are not reached by the model's forward pass; choose others"
-            )
+            raise ModelError(f"layers {', '.join(missing)} are not reached by the model's forward pass; choose others")
         return self._seen
 
     @property

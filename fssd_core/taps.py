@@ -1,4 +1,4 @@
-"""What a layer's name may say: `MODULE`, `MODULE#2` (its second call), `MODULE[1]` (an output), `MODULE:cls` (a reading).
+"""What a layer's name may say: `MODULE`, `MODULE#2` (second call), `MODULE[1]` (an output), `MODULE:cls` (a reading).
 
 Parts come in this order and may be left out. Readings make vectors of long outputs: 'cls' is the first token of
 (N, T, D); 'tokens' the mean over all positions of an output whose channels are last; 'channels' the mean over all
@@ -21,7 +21,9 @@ READINGS = {
     "tokens": "the mean over the positions, channels last",
     "channels": "the mean over the positions, channels second",
 }
-_GRAMMAR = re.compile(r"(?P<module>.+?)(?:#(?P<call>[1-9]\d{0,5}))?(?:\[(?P<part>[^\[\]]+)\])?(?::(?P<reading>[a-z]+))?")
+_GRAMMAR = re.compile(
+    r"(?P<module>.+?)(?:#(?P<call>[1-9]\d{0,5}))?(?:\[(?P<part>[^\[\]]+)\])?(?::(?P<reading>[a-z]+))?"
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A network's modules as a tree, with what one forward pass shows: output shapes, calls, and each one's share of the cost.
+"""A network's modules as a tree, with what one forward pass shows: output shapes, calls and each one's share of cost.
 
 The pass runs on torch's 'meta' device where it can (shapes without numbers), else on real pixels. Cost is counted in
 multiply-accumulates of one image: convolutions, matrix products and attention as torch's FlopCounterMode finds them,
