@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fssd_core.errors import ModelError
 from fssd_core.models.archs import ARCHS, find_arch
+from fssd_core.models.counts import COUNTS
 from fssd_core.models.entry import ArchEntry, Shapes
 from fssd_core.models.nets import Shape
 from fssd_core.models.torchvision_nets import WithoutNumbers
@@ -179,14 +180,16 @@ def _readings(state: Mapping[str, Tensor]) -> Iterator[_Reading]:
     """The weights as they are, then without what usual wrappers put around them."""
     first = _Reading(dict(state))
     yield first
-    seen, waiting = {tuple(state)}, [first]
+    inside = next(_without_normalisation(first), None)
+    if inside is not None:
+        yield inside
+    seen, waiting = {tuple(state)}, [inside or first]
     while waiting:
-        for other in (*_without_prefix(waiting[0]), *_without_normalisation(waiting[0])):
+        for other in _without_prefix(waiting.pop(0)):
             if tuple(other.state) not in seen and len(seen) < 24:
                 seen.add(tuple(other.state))
                 waiting.append(other)
                 yield other
-        waiting.pop(0)
 
 
 def _without_prefix(reading: _Reading) -> Iterator[_Reading]:
@@ -218,7 +221,9 @@ def _without_normalisation(reading: _Reading) -> Iterator[_Reading]:
 def _exact(entry: ArchEntry, reading: _Reading) -> Fit | None:
     for state in entry.spelled(reading.state):
         shapes = {k: tuple(v.shape) for k, v in state.items()}
+        count = sum(not k.endswith(_COUNTER) for k in shapes)
         known = not entry.stem or (entry.stem in shapes and entry.head in shapes)
+        known = known and COUNTS.get(entry.name, count) == count
         if known and (measured := _measured(entry, shapes)) is not None:
             classes, input_shape, own = measured
             if compare(own, shapes).count == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,10 @@ def _load(ref: str, path: Path, arch: str | None, step: int | None, part: str | 
     entry = fit.entry
     input_shape = _shape(path, weights.metadata, fit.input_shape)
     module = _build(entry, fit.classes, input_shape, path, weights.metadata)
+    if is_factory(entry.name):
+        facts = _attributes(entry.name, module, entry)
+        input_shape = _shape(path, weights.metadata, facts.get("input_shape", input_shape))
+        fit = replace(fit, mean=facts.get("mean", fit.mean), std=facts.get("std", fit.std))
     fill(module, fit, path)
     mean, std = _normalisation(path, weights.metadata, fit, input_shape[0])
     taps = tuple(t for t in weights.metadata.get("taps", "").split(",") if t) or _taps(entry, module, input_shape)
