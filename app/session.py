@@ -15,8 +15,9 @@ import streamlit as st
 
 from app import theme
 from app.jobs import Job, Worker
+from app.names import inert, title_of
 from fssd_core.atomic import write_bytes
-from fssd_core.data.files import IMAGE_ENDINGS
+from fssd_core.data.files import IMAGE_ENDINGS, SET_ENDINGS
 from fssd_core.errors import CancelledError, FssdError
 from fssd_core.runtime import describe_device, pick_device
 from fssd_core.store import Store, default_root
@@ -68,7 +69,7 @@ def guard() -> Iterator[None]:
         st.info("Stopped. Nothing half done was kept.")
         st.stop()
     except FssdError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(inert(str(error)), icon=":material/error:")
         st.stop()
 
 
@@ -109,8 +110,8 @@ def offered(kind: str) -> list[str]:
     for path in sorted([*base.glob("*"), *base.glob("*/*")]):
         if not path.resolve().is_relative_to(base) or path.name.startswith("."):
             continue
-        endings = WEIGHT_ENDINGS if kind == "model" else (".npz",)
-        is_file = path.is_file() and path.suffix.lower() in endings
+        endings = WEIGHT_ENDINGS if kind == "model" else SET_ENDINGS
+        is_file = path.is_file() and path.name.lower().endswith(endings)
         if is_file or (kind == "data" and path.is_dir() and _holds_images(path)):
             found.append(str(path))
     return found[:MAX_OFFERED]
@@ -173,10 +174,11 @@ def run_job(name: str, call: str, study: Study, args: dict[str, object]) -> Job:
 
 def _show_outcome(job: Job, slot: str) -> None:
     for note in job.warnings:
-        st.warning(note)
+        st.warning(inert(note))
     if job.state == "failed":
         st.error(
-            job.error if not job.bug else f"This is a defect of the dashboard: {job.error}", icon=":material/error:"
+            inert(job.error if not job.bug else f"This is a defect of the dashboard: {job.error}"),
+            icon=":material/error:",
         )
     elif job.state == "cancelled":
         st.info(f"{job.name}: stopped.")
@@ -210,4 +212,4 @@ def show_notes(study: Study) -> None:
     for ref in (study.ind, *study.ood):
         notes = open_data(study, ref, root=data_root()).notes
         if notes:
-            st.warning(f"**{Path(ref).name}**: " + " ".join(notes), icon=":material/info:")
+            st.warning(f"**{inert(title_of(ref))}**: {inert('. '.join(notes))}", icon=":material/info:")

@@ -21,7 +21,7 @@ from fssd_core.tables import KINDS, Column, table_bytes
 from fssd_core.types import LayerScores, Weights
 
 MAX_SEED = 2**63 - 1
-DATA_HELP = "registered name (fmnist:test, mnist, ...), an .npz with `images`, or a folder of images"
+DATA_HELP = "registered name (fmnist:test, mnist, ...), a folder of images, .npz, .npy, .zip, .parquet, .csv or FASTA"
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
