@@ -10,6 +10,7 @@ import streamlit as st
 from app import lesson, presenter, session
 from app.names import described, inert, title_of
 from fssd_core.data import list_data, load_data
+from fssd_core.data.files import IMAGE_ENDINGS, UPLOAD_ENDINGS
 from fssd_core.data.limits import shown
 from fssd_core.errors import FssdError
 from fssd_core.models import ModelEntry, list_archs, list_models, load_model
@@ -139,7 +140,7 @@ def _own_files() -> None:
     with st.expander("Your own files", icon=":material/upload_file:"):
         data = st.file_uploader(
             "Images: .npz, .npy, .zip, .parquet, FASTA, or several pictures",
-            type=sorted({e.rpartition(".")[2] for e in (*session.UPLOAD_ENDINGS, *session.IMAGE_ENDINGS)}),
+            type=sorted({e.rpartition(".")[2] for e in (*UPLOAD_ENDINGS, *IMAGE_ENDINGS)}),
             accept_multiple_files=True,
             help="The .npz holds `images` (N, H, W) or (N, H, W, 3) uint8 and, if you have them, `labels` (N,). A .zip "
             "holds pictures, best with one folder a class; they are cropped at the centre and resized to the network's "
@@ -185,7 +186,7 @@ def _download() -> None:
 
 
 def _keep_data(files: list) -> None:
-    packed = [f for f in files if f.name.lower().endswith(session.UPLOAD_ENDINGS)]
+    packed = [f for f in files if f.name.lower().endswith(UPLOAD_ENDINGS)]
     pictures = [f for f in files if f not in packed]
     with _message(", ".join(f.name for f in packed[:1]) or "the images"):
         for file in packed:

@@ -249,7 +249,8 @@ def test_the_class_token_of_a_vision_transformer_by_hand():
     images = torch.rand(2, 3, 16, 16)
     assert default_layers(net)[0] == "conv_proj"
     layers = choose_layers(net, module_tree(net, (3, 16, 16)))
-    assert layers == ("conv_proj", "encoder.layers.encoder_layer_0:cls", "encoder.layers.encoder_layer_1:cls", "encoder.layers.encoder_layer_2:cls",
+    assert layers == ("conv_proj", "encoder.layers.encoder_layer_0:cls", "encoder.layers.encoder_layer_1:cls",
+        "encoder.layers.encoder_layer_2:cls",
                       "encoder.ln:cls", "heads")  # fmt: skip
     found = features(net, [*layers, "encoder.layers.encoder_layer_2:tokens"], images)
     with torch.no_grad():
