@@ -9,6 +9,7 @@ from pathlib import Path
 from fssd_core.data import ImageSet, list_data
 from fssd_core.data.limits import shown
 from fssd_core.models import list_models
+from fssd_core.models.factories import is_factory
 
 NOISE_TITLE = "noise behind F*"
 _WIDE = str.maketrans("<>[]`$", "＜＞［］｀＄")
@@ -22,6 +23,8 @@ def title_of(ref: str) -> str:
     if ref == "noise":
         return NOISE_TITLE
     if ref in {d.name for d in list_data()} or ref in {m.name for m in list_models()}:
+        return ref
+    if is_factory(ref):
         return ref
     path, root = Path(ref), os.environ.get("FSSD_DATA_ROOT")
     if root and path.is_relative_to(Path(root).resolve()):

@@ -20,6 +20,7 @@ from fssd_core.atomic import write_bytes
 from fssd_core.data.files import IMAGE_ENDINGS, SET_ENDINGS
 from fssd_core.errors import CancelledError, FssdError
 from fssd_core.leaks import SMALL, Leak, find_leaks
+from fssd_core.models.factories import allowed
 from fssd_core.runtime import describe_device, pick_device
 from fssd_core.store import Store, default_root
 from fssd_core.study import Study, open_data, study_layers
@@ -97,7 +98,8 @@ def current_layer() -> str:
 def own_files(kind: str) -> list[str]:
     """References of this session's uploads and of the data root, for 'data' or 'model'."""
     uploaded: list[str] = st.session_state.setdefault(f"_own_{kind}", [])
-    return [*uploaded, *offered(kind)]
+    factories = allowed() if kind == "model" else []
+    return [*uploaded, *offered(kind), *factories]
 
 
 @st.cache_data(ttl=10, show_spinner=False)

@@ -14,7 +14,8 @@ from fssd_core.data.files import IMAGE_ENDINGS, UPLOAD_ENDINGS
 from fssd_core.data.limits import shown
 from fssd_core.errors import FssdError
 from fssd_core.models import ModelEntry, list_archs, list_models, load_model
-from fssd_core.models.weights import fitting_archs, read_weights
+from fssd_core.models.recognise import fitting_archs
+from fssd_core.models.weights import read_weights
 from fssd_core.study import DEMO_OOD, Study, study_layers
 
 RECOGNISE = "recognise it"

@@ -237,9 +237,10 @@ def _read_picture(path: Path) -> object:
 
 
 def _read_weights(path: Path) -> object:
-    from fssd_core.models.weights import fitting_archs, read_weights
+    from fssd_core.models.recognise import recognised
+    from fssd_core.models.weights import read_weights
 
-    return fitting_archs(read_weights(path))
+    return recognised(read_weights(path), path)
 
 
 def _read_model(path: Path) -> object:

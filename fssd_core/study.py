@@ -76,7 +76,8 @@ class Study:
             raise InputError(f"seed {self.seed} was given; a seed is 0 or more, below 2**63")
         if not 1 <= self.noise_samples <= MAX_NOISE:
             raise InputError(
-                f"{self.noise_samples} noise images were asked for; give at least 1, at most {MAX_NOISE:,} (100 is usual)"
+                f"{self.noise_samples} noise images were asked for; give at least 1, at most {MAX_NOISE:,} "
+                "(100 is usual)"
             )
         if not abs(self.epsilon) <= 1:
             raise InputError(f"epsilon {self.epsilon} was given; it is in pixels, -1 to 1")
