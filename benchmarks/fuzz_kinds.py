@@ -237,10 +237,10 @@ def _read_picture(path: Path) -> object:
 
 
 def _read_weights(path: Path) -> object:
-    from fssd_core.models.recognise import recognised
+    from fssd_core.models.recognise import fits
     from fssd_core.models.weights import read_weights
 
-    return recognised(read_weights(path), path)
+    return fits(read_weights(path))
 
 
 def _read_model(path: Path) -> object:

@@ -81,6 +81,7 @@ def read_weights(path: Path, *, part: str | None = None) -> WeightFile:
     else:
         metadata = {}
         state, parts, notes = _state_dict(_torch_file(path), path, part)
+    _check_real(path, state)
     state = {k: v.float() if v.is_floating_point() else v for k, v in _without_prefix(state).items()}
     _check_finite(path, state)
     return WeightFile(state, metadata, digest, parts, notes)
@@ -121,12 +122,14 @@ UNREADABLE = (
         TypeError,
         LookupError,
         AttributeError,
+        AssertionError,
+        MemoryError,
     ),  # torch's unpickler on bytes that are no pickle
 )
 
 
 def _torch_file(path: Path) -> Any:
-    archive = zipfile.is_zipfile(path)
+    archive = _is_archive(path)
     if archive and _is_script(path):
         raise ModelError(
             f"{path}: this is a TorchScript program, which is code and is never run here. Save its state dict: "
@@ -184,8 +187,32 @@ def _is_script(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any("/code/" in name for name in archive.namelist())
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
         return False
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # a zip over several disks, says Python 3.11
+        return False
+
+
+def _check_real(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Refuses tensors that are not there: a file of a KiB can claim a value repeated a billion times.
+
+    Raises:
+        ModelError: sparse, quantised or empty-handed tensors, or more values than the file has room for.
+    """
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise ModelError(f"{path}: weights {name!r} are sparse, quantised or without values; save plain tensors")
+    values = sum(tensor.numel() for tensor in state.values())
+    if values > 8 * path.stat().st_size:
+        raise ModelError(
+            f"{path}: it claims {values:,} values, more than its {path.stat().st_size:,} bytes can hold; save whole "
+            "tensors (tensor.contiguous())"
+        )
 
 
 def _state_dict(
