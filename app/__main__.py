@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
+from fssd_core.data.limits import MAX_UPLOAD
 from fssd_core.errors import InputError
 from fssd_core.models.factories import allow_factories
 
@@ -55,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "server.address": options.address,
         "server.headless": True,  # no e-mail prompt; the browser is opened above
         "server.fileWatcherType": "none",
-        "server.maxUploadSize": 200,
+        "server.maxUploadSize": MAX_UPLOAD // 2**20,
+        "server.enableXsrfProtection": True,
+        "server.enableCORS": True,  # refuses pages of other origins, whatever its name says
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "viewer",
         "global.disableWidgetStateDuplicationWarning": True,  # the film's slider sets the checkpoint's list

@@ -11,7 +11,7 @@ from app import lesson, presenter, session
 from app.names import described, inert, title_of
 from fssd_core.data import list_data, load_data
 from fssd_core.data.files import IMAGE_ENDINGS, UPLOAD_ENDINGS
-from fssd_core.data.limits import shown
+from fssd_core.data.limits import MAX_UNPACKED, MAX_UPLOADS, shown
 from fssd_core.errors import FssdError
 from fssd_core.models import ModelEntry, list_archs, list_models, load_model
 from fssd_core.models.recognise import fitting_archs
@@ -186,6 +186,14 @@ def _download() -> None:
 
 
 def _keep_data(files: list) -> None:
+    size = sum(f.size for f in files)
+    if len(files) > MAX_UPLOADS or size > MAX_UNPACKED:
+        st.error(
+            f"{len(files):,} files of {size / 2**20:,.0f} MiB were given; at most {MAX_UPLOADS:,} files of "
+            f"{MAX_UNPACKED // 2**20:,} MiB together are taken. Give fewer, or start with --data-root",
+            icon=":material/error:",
+        )
+        return
     packed = [f for f in files if f.name.lower().endswith(UPLOAD_ENDINGS)]
     pictures = [f for f in files if f not in packed]
     with _message(", ".join(f.name for f in packed[:1]) or "the images"):

@@ -122,7 +122,7 @@ def _items(path: Path, archive: zipfile.ZipFile) -> list[_Item]:
     items: list[_Item] = []
     for info in archive.infolist():
         parts = _parts(path, info.filename)
-        if not info.is_dir() and parts and parts[0] != "__MACOSX" and not any(p.startswith(".") for p in parts):
+        if parts and not info.is_dir() and parts[0] != "__MACOSX" and not any(p.startswith(".") for p in parts):
             items.append((info, parts))
     if len(items) > MAX_MEMBERS:
         raise DataError(f"{path}: the .zip holds {len(items):,} files; at most {MAX_MEMBERS:,} are read")

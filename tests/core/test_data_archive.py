@@ -166,6 +166,20 @@ def test_files_that_are_no_zip_of_pictures(tmp_path):
         load_data(str(tmp_path / "n.zip"))
 
 
+def test_an_entry_without_a_name_is_passed_over(tmp_path):
+    """Found by `python -m benchmarks.fuzz`: zipfile itself stumbles over the empty name."""
+    path = Path(pack(tmp_path / "a.zip", {"a.png": png(1), "b": png(2)}))
+    raw = path.read_bytes()
+    at = raw.rindex(b"PK\x01\x02")
+    cut = bytearray(raw[: at + 46] + raw[at + 47 :])  # the table's last name 'b' becomes ''
+    struct.pack_into("<H", cut, at + 28, 0)
+    end = cut.rindex(b"PK\x05\x06")
+    struct.pack_into("<L", cut, end + 12, int.from_bytes(cut[end + 12 : end + 16], "little") - 1)
+    path.write_bytes(cut)
+    data = load_data(str(path))
+    assert len(data) == 1
+
+
 def test_names_are_made_harmless_in_notes(tmp_path):
     names = ["\x1b[31mred\n.png", "‮gnp.exe", "a" * 300 + ".png"]
     data = load_data(pack(tmp_path / "a.zip", {"ok.png": png(1)} | dict.fromkeys(names, b"no picture")))

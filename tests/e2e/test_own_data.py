@@ -66,3 +66,29 @@ def test_a_zip_that_leads_outside_is_refused_beside_the_button(browser, dashboar
         message.wait_for(timeout=30_000)
         assert re.search(r"evil\.zip: the \.zip holds an entry named .*leads outside it", message.inner_text())
         drawn(page)
+
+
+def test_other_sites_may_neither_send_files_nor_listen(dashboard):
+    """Without the page's own token no upload is taken; a socket asked for by another site's page is refused."""
+    import http.client
+
+    host = dashboard.removeprefix("http://")
+
+    def status(method: str, path: str, headers: dict[str, str]) -> int:
+        link = http.client.HTTPConnection(host, timeout=20)
+        link.request(method, path, body=b"x" if method == "PUT" else None, headers=headers)
+        try:
+            return link.getresponse().status
+        finally:
+            link.close()
+
+    socket = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    assert status("PUT", "/_stcore/upload_file/a/b", {"Content-Type": "multipart/form-data; boundary=x"}) == 403
+    assert status("GET", "/_stcore/stream", socket | {"Origin": "http://evil.example"}) == 403
+    assert status("GET", "/_stcore/stream", socket | {"Origin": dashboard}) == 101
+    assert status("GET", "/../../../../etc/passwd", {}) in (400, 403, 404)
