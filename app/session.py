@@ -15,7 +15,7 @@ import streamlit as st
 
 from app import people, theme
 from app.jobs import WAITING, Job, Workers
-from fssd_core.atomic import write_bytes
+from fssd_core.atomic import sweep, write_bytes
 from fssd_core.data.files import IMAGE_ENDINGS
 from fssd_core.errors import CancelledError, FssdError
 from fssd_core.runtime import describe_device, pick_device
@@ -38,8 +38,10 @@ def data_root() -> Path | None:
 
 @st.cache_resource(show_spinner=False)
 def store() -> Store:
-    """The store of all sessions: the user's own results over the shipped ones."""
-    return Store(shipped=SHIPPED)
+    """The store of all sessions: the user's own results over the shipped ones, swept of what killed writers left."""
+    found = Store(shipped=SHIPPED)
+    sweep(found.root)
+    return found
 
 
 @st.cache_resource(show_spinner=False)
@@ -58,6 +60,12 @@ def worker() -> Workers:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def remembered(slot: str, _make: Callable[[], T]) -> T:
     """What `_make` gives, kept for all sessions by a slot that says everything it depends on; errors are not kept."""
+    return _make()
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def drawn(slot: str, _make: Callable[[], T]) -> T:
+    """A figure, made once for all sessions by a slot that says everything it shows; nobody changes it afterwards."""
     return _make()
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,11 @@ class Serving:
     def held(self) -> int:
         """Bytes of main memory of the server and its children."""
         return sum(_resident(pid) for pid in family(self.process.pid))
+
+    def worked(self) -> float:
+        """Seconds of processor time that the server itself has used, its computing processes left out."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def tracebacks(self) -> int:
         """Tracebacks in its log."""
@@ -94,7 +99,5 @@ def _resident(pid: int) -> int:
 
 
 def _end(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

@@ -1,7 +1,8 @@
-"""Many people: browser sessions that move sliders and ask for computing at the same time, measured in their pages.
+"""Many people: sessions that move sliders and ask for computing at the same time, in browsers and on bare websockets.
 
-Of every five sessions three step through training on the Features page (stored pictures), one moves alpha on the Tuning
-page, and one asks for UMAPs nobody has computed, and sometimes closes its tab in the middle of it.
+Of every five sessions four step through training on the Features page (stored pictures; in browsers one of them moves
+alpha on the Tuning page instead), and one asks for UMAPs nobody has computed, and sometimes closes its tab meanwhile.
+A browser session is measured from the key press to the new picture; one on a websocket until the page's script is over.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Browser, Error, Page, async_playwright
+from websockets.exceptions import ConnectionClosed
 
 from benchmarks.serving import Serving, serving
+from benchmarks.socket_session import SocketSession
+from fssd_core.models import list_models
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage")
 STEPS = 23  # checkpoints of demo/lenet
@@ -49,11 +53,13 @@ class Seen:
     """What the sessions met."""
 
     slider: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
     alpha: list[float] = field(default_factory=list)
     computed: list[float] = field(default_factory=list)
     opened: list[float] = field(default_factory=list)
     lines: set[str] = field(default_factory=set)
     closed: int = 0
+    failed: int = 0
     errors: list[str] = field(default_factory=list)
     memory: list[int] = field(default_factory=list)
     load: list[float] = field(default_factory=list)
@@ -113,8 +119,7 @@ async def _tunes(browser: Browser, url: str, draw: random.Random, over: Callable
 async def _computes(
     browser: Browser, url: str, draw: random.Random, over: Callable[[], bool], seen: Seen, number: int
 ) -> None:
-    ood = ("mnist", "photo-patches", "fmnist-inverted", "digits8x8")[number % 4]
-    address = f"{url}/?ood={ood}&layer=conv1&view=UMAP"
+    address = f"{url}/?{_address(number)}"
     page = await _open(browser, address, PICTURE, seen)
     walk = _Walk(draw, STEPS - 1, STEPS - 1)
     while not over():
@@ -137,6 +142,36 @@ async def _computes(
         await _check(page, seen)
 
 
+def _address(number: int) -> str:
+    ood = ("mnist", "photo-patches", "fmnist-inverted", "digits8x8")[number % 4]
+    return f"ood={ood}&layer={('conv1', 'conv2')[number // 4 % 2]}&view=UMAP"
+
+
+async def _bare(url: str, draw: random.Random, over: Callable[[], bool], seen: Seen, *, query: str = "") -> None:
+    """A session on a bare websocket; with a query it asks for what is not computed yet."""
+    steps = next(m.steps for m in list_models() if m.name == "demo/lenet")
+    while not over():
+        begun = time.monotonic()
+        async with SocketSession(url, query=query) as session:
+            seen.opened.append(time.monotonic() - begun)
+            walk = _Walk(draw, STEPS - 1, STEPS - 1)
+            while not over():
+                await session.idle(draw.uniform(*THINK))
+                walk.step()
+                spent = await session.choose("Training step", f"{steps[walk.at]:,}")
+                if not query:
+                    seen.bare.append(spent)
+                elif draw.random() < 0.2 and session.polls:
+                    await asyncio.sleep(draw.uniform(0.5, 2))
+                    seen.closed += 1
+                    break
+                else:
+                    seen.lines |= {w.split("·")[1].strip() for w in session.words if "in line" in w}
+                    seen.computed.append(spent + await session.until(lambda at=session: not at.polls))
+                    seen.failed += sum("computing process ended" in w for w in session.words)
+        seen.errors += [f"{url}: {error}" for error in session.errors]
+
+
 async def _check(page: Page, seen: Seen) -> None:
     if count := await page.locator("[data-testid=stException]").count():
         seen.errors.append(f"{count} exceptions on {page.url}")
@@ -149,7 +184,7 @@ async def _watch(server: Serving, over: Callable[[], bool], seen: Seen) -> None:
         await asyncio.sleep(2)
 
 
-async def _all(server: Serving, sessions: int, seconds: float, seed: int, seen: Seen) -> str:
+async def _all(server: Serving, sessions: int, browsers: int, seconds: float, seed: int, seen: Seen) -> str:
     end = time.monotonic() + seconds
 
     def over() -> bool:
@@ -157,24 +192,27 @@ async def _all(server: Serving, sessions: int, seconds: float, seed: int, seen: 
 
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        browser = await playwright.chromium.launch(executable_path=chromium, args=list(FLAGS)) if browsers else None
 
         async def one(number: int) -> None:
             draw = random.Random(seed * 1000 + number)
             await asyncio.sleep(number * min(1.0, seconds / 5 / sessions))  # a class does not sit down at once
             try:
-                if number % 5 == 3:
+                if number >= browsers or browser is None:
+                    await _bare(server.url, draw, over, seen, query=_address(number // 5) if number % 5 == 4 else "")
+                elif number % 5 == 3:
                     await _tunes(browser, server.url, draw, over, seen)
                 elif number % 5 == 4:
                     await _computes(browser, server.url, draw, over, seen, number // 5)
                 else:
                     await _slides(browser, server.url, draw, over, seen)
-            except Error as error:
-                seen.errors.append(f"session {number}: {str(error).splitlines()[0]}")
+            except (Error, TimeoutError, ConnectionClosed) as error:
+                seen.errors.append(f"session {number}: {(str(error) or type(error).__name__).splitlines()[0]}")
 
         await asyncio.gather(_watch(server, over, seen), *(one(number) for number in range(sessions)))
-        version = browser.version
-        await browser.close()
+        version = browser.version if browser is not None else ""
+        if browser is not None:
+            await browser.close()
     return version
 
 
@@ -191,24 +229,30 @@ def shares(values: list[float]) -> dict[str, float | int]:
     }
 
 
-def people(home: Path, *, sessions: int = 20, seconds: float = 300, seed: int = 0) -> dict[str, Any]:
-    """Runs the sessions against a server of their own; its figures."""
+def people(
+    home: Path, *, sessions: int = 20, browsers: int = 20, seconds: float = 300, seed: int = 0
+) -> dict[str, Any]:
+    """Runs the sessions, `browsers` of them in one Chromium, against a server of their own; its figures."""
     seen = Seen()
     with serving(home) as server:
-        alone = server.held()
-        version = asyncio.run(_all(server, sessions, seconds, seed, seen))
-        tracebacks = server.tracebacks()
+        alone, before = server.held(), server.worked()
+        version = asyncio.run(_all(server, sessions, browsers, seconds, seed, seen))
+        tracebacks, worked = server.tracebacks(), server.worked() - before
     third = max(1, len(seen.memory) // 3)
     return {
         "sessions": sessions,
+        "in browsers": browsers,
         "seconds": seconds,
         "chromium": version,
-        "training step": shares(seen.slider),
-        "alpha": shares(seen.alpha),
-        "sliders": shares(seen.slider + seen.alpha),
+        "training step in browsers": shares(seen.slider),
+        "alpha in browsers": shares(seen.alpha),
+        "training step on websockets": shares(seen.bare),
+        "all sliders": shares(seen.slider + seen.alpha + seen.bare),
         "computing": shares(seen.computed),
         "opening a page": shares(seen.opened),
+        "server's processor seconds a second": round(worked / seconds, 2),
         "places seen": sorted(seen.lines),
+        "computing processes that died": seen.failed,
         "tabs closed while computing": seen.closed,
         "errors": seen.errors,
         "tracebacks in the server's log": tracebacks,

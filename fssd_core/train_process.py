@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fssd_core.atomic import sweep
 from fssd_core.checkpoint_file import read_tensors, save_checkpoint
 from fssd_core.data import load_data
 from fssd_core.errors import FssdError, ModelError
@@ -145,6 +146,7 @@ class _Run:
 
     def _take_up(self) -> None:
         """Goes on from the saved state, or begins anew where there is none."""
+        sweep(self.folder, older=5)  # a writer that was killed is gone; only the page writes here too, a word at a time
         path = self.folder / RESUME
         if path.exists():
             try:

@@ -34,6 +34,8 @@ from fssd_core.study import Study, layer_scores
 from fssd_core.study_projection import features_projection
 from fssd_core.study_pseudo import pseudo_scores
 
+POLITE = 5  # the pages of all sessions come first where cores are short
+
 Call = Callable[[Study, dict[str, Any], Store, Path | None, Progress], object]
 
 
@@ -138,6 +140,8 @@ def main() -> None:
     """Entry point of `python -m fssd_core.worker`."""
     events = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes to the log, not among the events
+    if hasattr(os, "nice"):
+        os.nice(POLITE)
     serve(sys.stdin, events)
 
 
