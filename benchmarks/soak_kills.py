@@ -1,13 +1,13 @@
-"""Kills: SIGKILL at random moments of computing, training and exporting; then what is there must be whole.
+"""Kills: SIGKILL at random moments of computing, training, exporting and serving; then what is there must be whole.
 
-Computing: a worker process is killed in a job of many entries, a second one does the same job on the same store: it may
-compute only what was missing, and all must equal an undisturbed store. Training: a run is killed and continued until its
-end; its checkpoints must equal an undisturbed run's to the byte. Exporting: a process that writes bundle, report and
-verdicts again and again is killed; every file must be one that opens.
+Computing: a second worker does the job on the same store; it may compute only what was missing. Training: the run goes
+on to its end, its checkpoints equal an undisturbed run's to the byte. Exporting: bundle, report and verdicts open.
+Serving: the server dies in the midst of a session's job, its worker ends too, and the next server shows the picture.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import subprocess
@@ -19,11 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.serving import Serving, family, serving
+from benchmarks.socket_session import SocketSession
 from fssd_core.atomic import ENDING
 from fssd_core.bundle_file import read_bundle
 from fssd_core.checkpoint_file import read_tensors
 from fssd_core.run_spec import RunSpec
-from fssd_core.runs import INTERRUPTED, RUNNING, continue_run, find_run, start_run
+from fssd_core.runs import INTERRUPTED, RUNNING, born, continue_run, find_run, start_run
 from fssd_core.store import Store
 from fssd_core.study import Study
 
@@ -122,8 +124,11 @@ def computing(home: Path, *, kills: int, draw: random.Random) -> dict[str, Any]:
 
 def training(*, kills: int, runs: int, draw: random.Random) -> dict[str, Any]:
     """Kills runs, continues them to their end, compares with an undisturbed one."""
-    reference = _finish(start_run(SPEC).id)
-    lasts = find_run(reference).seconds
+    reference = start_run(SPEC).id
+    _until(reference, RUNNING)
+    begun = time.monotonic()
+    _finish(reference)
+    lasts = time.monotonic() - begun  # reading the data and measuring the probe, too
     wanted = {p.name: p.read_bytes() for p in find_run(reference).folder.glob("step-*.safetensors")}
     done, wrong, checkpoints = 0, [], 0
     for number in range(runs):
@@ -176,8 +181,9 @@ def exporting(home: Path, *, kills: int, draw: random.Random) -> dict[str, Any]:
     folder = home / "exports"
     for number in range(kills):
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.soak_kills", str(folder)], stdout=subprocess.PIPE, text=True
-        )
+            [sys.executable, "-m", "benchmarks.soak_kills", str(folder)], stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
         assert process.stdout is not None
         process.stdout.readline()  # it has written everything once
         time.sleep(draw.uniform(0, 3))
@@ -196,6 +202,43 @@ def exporting(home: Path, *, kills: int, draw: random.Random) -> dict[str, Any]:
         left += len(list(folder.glob(f"*{ENDING}")))
     wrong += [f"{name}: {count} of {kills} whole" for name, count in opened.items() if count != kills]
     return {"kills": kills, "whole files after them": opened, "temporary files left": left, "wrong": wrong}
+
+
+def server(home: Path, *, kills: int, draw: random.Random) -> dict[str, Any]:
+    """Kills a whole server while a session's job is computed; the next one on the same home must show the result."""
+    wrong, orphans, shown = [], 0, 0
+    query = "ood=digits8x8&layer=conv2&view=PCA"
+    for number in range(kills):
+        place = home / f"server-{number}"
+        with serving(place) as first:
+            asyncio.run(_ask_and_leave(first, query, draw.uniform(0, 6)))
+            children = [pid for pid in family(first.process.pid)[1:] if born(pid) is not None]
+            first.process.kill()
+            first.process.wait()
+            end = time.monotonic() + 30
+            while time.monotonic() < end and any(born(pid) is not None for pid in children):
+                time.sleep(0.1)
+            orphans += sum(born(pid) is not None for pid in children)
+        _read(place / "store")  # raises on half an entry
+        with serving(place) as second:
+            errors = asyncio.run(_look(second, query))
+            shown += not errors
+            wrong += [f"kill {number}: {error}" for error in errors]
+    wrong += [f"{orphans} computing processes outlived their server by 30 s"] * bool(orphans)
+    return {"kills": kills, "pictures shown by the next server": shown, "wrong": wrong}
+
+
+async def _ask_and_leave(running: Serving, query: str, seconds: float) -> None:
+    async with SocketSession(running.url, query=query) as session:
+        await session.idle(seconds)
+        running.process.kill()  # with the tab open
+
+
+async def _look(running: Serving, query: str) -> list[str]:
+    async with SocketSession(running.url, query=query) as session:
+        await session.until(lambda: not session.polls, seconds=240)
+        lines = [w for w in session.words if "AUROC" in w]
+        return session.errors or ([] if lines else [f"no picture; the page says {session.words}"])
 
 
 def _export_for_ever(folder: Path) -> None:
