@@ -99,7 +99,7 @@ class SocketSession:
         end = time.perf_counter() + seconds
         await self.until(lambda: time.perf_counter() > end, seconds=seconds + 60)
 
-    async def until(self, holds: Callable[[], bool], *, seconds: float = 120) -> float:
+    async def until(self, holds: Callable[[], bool], *, seconds: float = 300) -> float:
         """Polls as the page does until it holds; seconds that took.
 
         Raises:
@@ -108,7 +108,7 @@ class SocketSession:
         begun = time.perf_counter()
         while not holds():
             if time.perf_counter() - begun > seconds:
-                raise TimeoutError(f"not within {seconds} s; the page says {self.words}")
+                raise TimeoutError(f"not within {seconds} s; the page says {self.words[-3:]}")
             due = min(self.polls.items(), key=lambda item: item[1], default=None)
             wait = 0.2 if due is None else max(0.0, due[1] - time.monotonic())
             try:
