@@ -61,5 +61,5 @@ def inert(text: str) -> str:
 
 def _escaped(text: str) -> str:
     plain = re.sub(r"([\\\[\]<$])", r"\\\1", text)
-    plain = re.sub(r":(?=[A-Za-z+-])", r"\\:", plain)
+    plain = re.sub(r":(?=[a-z][\w+-]*(?:/\w+)?[:\\])", r"\\:", plain)
     return re.sub(r"(?i)(www)\.|(https?)(\\?):", lambda m: f"{m[1]}\u2060." if m[1] else f"{m[2]}\u2060{m[3]}:", plain)
