@@ -12,7 +12,7 @@ from fssd_core.models import list_models
 from fssd_core.models.factories import is_factory
 
 NOISE_TITLE = "noise behind F*"
-_WIDE = str.maketrans("<>[]`$", "＜＞［］｀＄")
+_WITHOUT_MARKUP = str.maketrans("<>[]`$", "‹›()'_")
 
 
 def title_of(ref: str) -> str:
@@ -33,8 +33,8 @@ def title_of(ref: str) -> str:
 
 
 def _harmless(name: str) -> str:
-    """A file's name with its markup in full-width letters and its control characters replaced."""
-    return shown(name).translate(_WIDE)
+    """A file's name with its markup and its control characters replaced."""
+    return shown(name).translate(_WITHOUT_MARKUP)
 
 
 def described(ref: str) -> str:
@@ -61,5 +61,5 @@ def inert(text: str) -> str:
 
 def _escaped(text: str) -> str:
     plain = re.sub(r"([\\\[\]<$])", r"\\\1", text)
-    plain = re.sub(r":(?=[A-Za-z+-])", r"\\:", plain)
+    plain = re.sub(r":(?=[a-z][\w+-]*(?:/\w+)?[:\\])", r"\\:", plain)
     return re.sub(r"(?i)(www)\.|(https?)(\\?):", lambda m: f"{m[1]}\u2060." if m[1] else f"{m[2]}\u2060{m[3]}:", plain)

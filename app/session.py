@@ -19,7 +19,7 @@ from app.names import inert, title_of
 from fssd_core.atomic import sweep, write_bytes
 from fssd_core.data.files import IMAGE_ENDINGS, SET_ENDINGS
 from fssd_core.errors import CancelledError, FssdError
-from fssd_core.leaks import SMALL, Leak, find_leaks
+from fssd_core.leaks import SMALL, Leak, find_leaks, whole_sets
 from fssd_core.models.factories import allowed
 from fssd_core.runtime import describe_device, pick_device
 from fssd_core.store import Store
@@ -255,8 +255,15 @@ def show_notes(study: Study) -> None:
 def leaks(study: Study) -> tuple[Leak, ...]:
     """Equal images on both sides, or fitted and tested on."""
     sets = {ref: open_data(study, ref, root=data_root()) for ref in (study.ind, *study.ood)}
-    slot = hashlib.sha256(repr((study, [images.fingerprint() for images in sets.values()])).encode()).hexdigest()
-    return remembered(f"leaks {slot}", lambda: find_leaks(study, sets))
+    whole = whole_sets(study, root=data_root())
+    marks = [images.fingerprint() for images in (*sets.values(), *whole.values())]
+    slot = hashlib.sha256(repr((study.to_json(), marks)).encode()).hexdigest()
+    return _leaks(slot, lambda: find_leaks(study, sets, whole=whole))
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _leaks(slot: str, _find: Callable[[], tuple[Leak, ...]]) -> tuple[Leak, ...]:
+    return _find()
 
 
 def _told(study: Study, leak: Leak) -> str:

@@ -298,5 +298,5 @@ KINDS: dict[str, Kind] = {
     "checkpoints with an architecture": Kind(1, _checkpoints, _read_model),
     "bundles": Kind(1, _bundles, _read_bundle),
     "study and run JSON": Kind(1.5, _studies, _read_study),
-    "addresses (URL parameters)": Kind(0.6, _addresses, _read_address, limit=200),
+    "addresses (URL parameters)": Kind(0.15, _addresses, _read_address, limit=200),
 }

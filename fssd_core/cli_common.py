@@ -13,7 +13,7 @@ from pathlib import Path
 from fssd_core.atomic import write_bytes
 from fssd_core.data import ImageSet, load_data
 from fssd_core.errors import InputError
-from fssd_core.leaks import find_leaks
+from fssd_core.leaks import find_leaks, whole_sets
 from fssd_core.runtime import Progress
 from fssd_core.store import Store
 from fssd_core.study import Comparison, Study, compare, layer_scores, open_data, weights_by_rule
@@ -95,7 +95,8 @@ def score_study(arguments: argparse.Namespace) -> Scored:
             study.epsilon
         ],
     )
-    leaks = tuple(leak.words for leak in find_leaks(study, sets, fit=arguments.fit))
+    found = find_leaks(study, sets, whole=whole_sets(study, root=root), fit=arguments.fit)
+    leaks = tuple(leak.words for leak in found)
     for words in leaks:
         print(f"fssd: leak: {words}", file=sys.stderr)
     return Scored(study, sets, tables, comparison, weights, leaks)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -49,12 +50,15 @@ def shared(these: ImageSet, others: ImageSet) -> tuple[Positions, Positions]:
     return _among(a, b), _among(b, a)
 
 
-def find_leaks(study: Study, sets: Mapping[str, ImageSet], *, fit: int = 500) -> tuple[Leak, ...]:
+def find_leaks(
+    study: Study, sets: Mapping[str, ImageSet], *, whole: Mapping[str, ImageSet] | None = None, fit: int = 500
+) -> tuple[Leak, ...]:
     """The leaks among a study's sets, and between ind and what the network was trained on; () where none was found.
 
     Args:
         study: whose seed splits the sets.
-        sets: {reference: images as scored}, ind and every ood set.
+        sets: {reference: images as scored}, ind and every ood set: what is fitted on, tested on and trained on.
+        whole: {reference: all images of the set}, in which common images are looked for; None for those scored.
         fit: images a side that alpha may be fitted on.
     """
     hashes = {ref: digests(images) for ref, images in sets.items()}
@@ -62,17 +66,28 @@ def find_leaks(study: Study, sets: Mapping[str, ImageSet], *, fit: int = 500) ->
     notes = _trained_on(study, sets[study.ind], ind)
     notes += _within(study.ind, ind, _fitted(study, len(ind), len(ind), fit)[0])
     for ref in study.ood:
-        if ref not in hashes:
-            continue
-        ood = hashes[ref]
-        if sets[ref].images.shape[1:] == sets[study.ind].images.shape[1:] and len(common := _among(ood, ind)):
-            words = (
-                f"{len(common):,} of {len(ood):,} images of {ref} are also in {study.ind} (row "
-                f"{_rows(sets[ref], common)}): no detector can tell them apart. Take them out of one side"
-            )
-            notes.append(Leak(words, len(common) / len(ood)))
-        notes += _within(ref, ood, _fitted(study, len(ind), len(ood), fit)[1])
+        if ref in hashes:
+            notes += _on_both_sides(study.ind, ref, whole or sets)
+            notes += _within(ref, hashes[ref], _fitted(study, len(ind), len(hashes[ref]), fit)[1])
     return tuple(notes)
+
+
+def whole_sets(study: Study, *, root: Path | None = None) -> dict[str, ImageSet]:
+    """{reference: all images of the set, in the network's shape} of ind and every ood set."""
+    shape = open_model(study).input_shape
+    return {ref: load_data(ref, shape=shape, root=root) for ref in (study.ind, *study.ood)}
+
+
+def _on_both_sides(ind: str, ref: str, sets: Mapping[str, ImageSet]) -> list[Leak]:
+    images = sets[ref]
+    common, _ = shared(images, sets[ind])
+    if not len(common):
+        return []
+    words = (
+        f"{len(common):,} of {len(images):,} images of {ref} are also in {ind} (row {_rows(images, common)}): "
+        "no detector can tell them apart. Take them out of one side"
+    )
+    return [Leak(words, len(common) / len(images))]
 
 
 def _within(ref: str, hashes: npt.NDArray[np.void], fitted: Positions | None) -> list[Leak]:

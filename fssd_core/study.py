@@ -25,7 +25,7 @@ from fssd_core.types import LayerScores, Weights
 DEMO_OOD = ("photo-patches", "fmnist-inverted", "mnist")
 SCORES_VERSION = 1
 RULES = ("uniform", "standardised", "pseudo-ood", "logistic")
-MAX_NOISE = 1_000_000
+MAX_NOISE = 10**12  # beyond it not even the numbers of bytes can be named; what fits is up to the machine
 BATCH = 256  # fixed, so that a stored result does not depend on the machine
 
 

@@ -24,5 +24,13 @@ def test_markup_in_a_message_is_text(text, safe):
 
 def test_titles_of_files_carry_no_markup_and_no_control_characters(tmp_path, monkeypatch):
     monkeypatch.setenv("FSSD_DATA_ROOT", str(tmp_path))
-    assert title_of(str(tmp_path.resolve() / "<b>[x](y)`$\x1b\u202e.zip")) == "＜b＞［x］(y)｀＄\ufffd\ufffd.zip"
+    assert title_of(str(tmp_path.resolve() / "<b>[x](y)`$\x1b\u202e.zip")) == "‹b›(x)(y)'_\ufffd\ufffd.zip"
     assert title_of("/elsewhere/0123456789/a.zip") == "a.zip (012345)"
+
+
+def test_registered_names_stay_as_they_are():
+    assert (
+        inert("A false alarm: fmnist:test, row 3. fmnist:train too")
+        == "A false alarm: fmnist:test, row 3. fmnist:train too"
+    )
+    assert inert(":material/bolt: :smile:") == "\\:material/bolt: \\:smile:"

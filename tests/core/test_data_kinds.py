@@ -6,7 +6,9 @@ import gzip
 import io
 import json
 import os
+import struct
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -261,6 +263,23 @@ def test_cmyk_palette_and_sixteen_bit_colour(tmp_path):
     for name, image in zip(sorted(p.name for p in tmp_path.iterdir()), data.images, strict=True):
         wanted = (0, 0, 0) if name == "see.png" else (200, 40, 90)
         assert np.abs(image.astype(int) - wanted).max() <= 3, name
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_sixteen_bit_colour_and_transparency_keep_their_upper_byte(tmp_path, colour, channels):
+    """PNG's 16-bit RGB, grey with alpha, and RGBA, written by hand, since Pillow writes none of them."""
+    values = np.full((2, 3, channels), 65535, np.uint16)  # alpha, the last of 2 or 4, is opaque
+    values[..., : channels - (channels in (2, 4))] = 0x80FF
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    png = b"\x89PNG\r\n\x1a\n"
+    for kind, body in [
+        (b"IHDR", struct.pack(">IIBBBBB", 3, 2, 16, colour, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]:
+        png += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    put(tmp_path / "a.png", png)
+    assert (load_data(str(tmp_path)).images == 0x80).all()
 
 
 @pytest.mark.parametrize("turn", range(1, 9))

@@ -69,7 +69,7 @@ def test_class_names_beyond_unicode(tmp_path):
         ({"layers": [[]]}, "a list of texts or nothing"),
         ({"shared": 1}, "true or false"),
         ({"seed": 2**63}, "below 2..63"),
-        ({"noise_samples": 10**12}, "at most 1,000,000"),
+        ({"noise_samples": 10**13}, "at most 1,000,000,000,000"),
         ([1], "not an object"),
     ],
 )

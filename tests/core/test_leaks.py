@@ -42,6 +42,17 @@ def test_images_on_both_sides_are_counted_with_their_rows():
     assert (a.tolist(), b.tolist()) == ([50, 51], [4, 9])
 
 
+def test_common_images_are_looked_for_in_the_whole_sets():
+    ood = OOD.copy()
+    ood[:20] = IND[:20]
+    whole = {"a": ImageSet("a", IND), "b": ImageSet("b", ood)}
+    drawn = {"a": whole["a"].take(np.arange(30, 60)), "b": whole["b"].take(np.arange(20))}
+    assert find_leaks(STUDY, drawn, fit=5) == ()
+    [leak] = find_leaks(STUDY, drawn, whole=whole, fit=5)
+    assert leak.words.startswith("20 of 40 images of b are also in a (row 0, 1, 2 ...)")
+    assert leak.share == 0.5
+
+
 def test_colour_and_grey_sets_share_nothing():
     a, b = shared(ImageSet("a", IND), ImageSet("b", np.repeat(IND[..., None], 3, axis=3)))
     assert len(a) == len(b) == 0
