@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from app import own_model, session
@@ -104,19 +106,22 @@ def _facts(opened: Opened) -> tuple[Shape, Pair]:
     """Shows what was recognised; (input shape, normalisation) as chosen."""
     model = opened.model
     key = f"{model.weight_hash[:12]}:{model.arch}"
-    columns = st.columns([1.5, 0.8, 1, 1, 1.2, 1.9], gap="small")
-    for column, (label, value) in zip(columns, (
-        ("Architecture", model.arch.removeprefix("torchvision/")), ("Classes", f"{model.classes:,}"),
-        ("Parameters", _short(opened.parameters)), ("MACs an image", _short(opened.macs)),
-    ), strict=False):  # fmt: skip
-        column.markdown(f":small[:gray[{label}]]  \n**{inert(value)}**")
+    known, side_column, normalisation_column = st.columns([4.3, 1.2, 1.9], gap="small")
+    with known, st.container(horizontal=True, gap="large"):
+        for label, value in (
+            ("Architecture", model.arch.removeprefix("torchvision/")),
+            ("Classes", f"{model.classes:,}"),
+            ("Parameters", _short(opened.parameters)),
+            ("MACs an image", _short(opened.macs)),
+        ):
+            st.markdown(f":small[:gray[{label}]]  \n**{inert(value)}**", width="content")
     channels, height, width = model.input_shape
-    side = int(columns[4].number_input(
+    side = int(side_column.number_input(
         "Image side", 8, 1024, height, key=f"side:{key}", disabled=opened.fixed,
         help="Pixels. " + ("The weights fix it." if opened.fixed else "The weights fit every size."),
     ))  # fmt: skip
     shape = (channels, side, width if side == height else side)
-    with columns[5]:
+    with normalisation_column:
         pair = _normalisation(opened, channels, key)
     for note in model.notes:
         st.caption(f":material/info: {inert(note[:1].upper() + note[1:])}.")
@@ -173,7 +178,7 @@ def _go(opened: Opened, shape: Shape, pair: Pair, taps: tuple[str, ...], data: s
         on_click=_take, args=(opened, shape, pair, taps, data, role),
     )  # fmt: skip
     if st.session_state.pop("_own_taken", False):
-        st.switch_page("views/features.py")
+        st.switch_page(str(Path(__file__).with_name("features.py")), query_params={})
     if error := st.session_state.pop("_own_error", None):
         st.error(inert(error), icon=":material/error:")
 
