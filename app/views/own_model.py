@@ -44,11 +44,16 @@ def show() -> None:
     head = st.container()
     shape, pair = _facts(opened)
     ind = data if data is not None and role == "ind" else session.current_study().ind
-    _check(opened, shape, pair, ind)
+    look = st.container()
     st.subheader("Layers to read")
     taps = layer_picker(opened.nodes, opened.model.taps, key=f"{ref}:{arch}")
     with head:
         _go(opened, shape, pair, taps, data, role)
+    with look:
+        if (data is not None and role == "ind") or session.current_study().model == ref:
+            _check(opened, shape, pair, ind)
+        else:
+            st.caption(":material/help: With in-distribution images of yours, the normalisation is looked at here.")
 
 
 def _checkpoint() -> tuple[str | None, str | None]:
@@ -155,8 +160,9 @@ def _normalisation(opened: Opened, channels: int, key: str) -> Pair:
 def _check(opened: Opened, shape: Shape, pair: Pair, ind: str) -> None:
     """Says whether the normalisation looks right on the ind images."""
     try:
+        slot = f"_others:{opened.model.weight_hash}:{pair}:{ind}"
         with st.spinner("Looking at the normalisation ..."):
-            found = own_model.trials(opened, pair, shape, ind)
+            found = own_model.trials(opened, pair, shape, ind, others=bool(st.session_state.get(slot)))
     except FssdError as error:
         st.caption(f":material/help: The normalisation could not be looked at: {inert(str(error))}")
         return
@@ -167,6 +173,9 @@ def _check(opened: Opened, shape: Shape, pair: Pair, ind: str) -> None:
         st.caption(f":material/check: {inert(words)}")
     else:
         st.warning(inert(words), icon=":material/warning:")
+    if len(found) == 1 and st.button("Try the usual other normalisations", key=f"try:{slot}"):
+        st.session_state[slot] = True
+        st.rerun()
 
 
 def _go(opened: Opened, shape: Shape, pair: Pair, taps: tuple[str, ...], data: str | None, role: str) -> None:

@@ -1,4 +1,4 @@
-"""A checkpoint's facts are checked and kept in one file, and the normalisation looked at; `fssd model` does the same."""
+"""Facts of a checkpoint, checked and kept in one file, and its normalisation looked at; `fssd model` does the same."""
 
 from __future__ import annotations
 
