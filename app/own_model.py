@@ -22,7 +22,7 @@ from fssd_core.models.recognise import MisfitError
 from fssd_core.models.tree import Node, module_tree
 from fssd_core.study import Study, open_data
 
-BUDGET = 2e11  # multiply-accumulates that a look at normalisations may take: a few seconds on a laptop
+BUDGET = 2e10  # multiply-accumulates that a look at normalisations may take unasked: a few seconds on two cores
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,18 +65,17 @@ def _open(ref: str, arch: str | None) -> Opened:
     return Opened(model, tuple(module_tree(model.module, model.input_shape)), entry.side is not None)
 
 
-def trials(opened: Opened, pair: Pair, shape: Shape, ind: str, samples: int = 300) -> list[Trial]:
-    """What the network does with this normalisation on the ind images, and with the usual others where that is quick.
+def trials(opened: Opened, pair: Pair, shape: Shape, ind: str, *, others: bool = False) -> list[Trial]:
+    """What the network does with this normalisation on the ind images, and with the usual others if asked or quick.
 
     Raises:
         FssdError: the images cannot be read or do not fit.
     """
     known = [preset.pair for preset in presets(shape[0]).values() if preset.pair != pair]
-    cost = opened.macs * (samples + 100)
-    if cost * (len(known) + 1) > BUDGET:
+    if not others and opened.macs * 400 * (len(known) + 1) > BUDGET:
         known = []
-        samples = max(20, min(samples, int(BUDGET / opened.macs) - 100))
-    slot = f"trial:{opened.model.weight_hash}:{opened.model.arch}:{pair}:{shape}:{ind}"
+    samples = max(20, min(300, int(BUDGET / opened.macs) - 100))
+    slot = f"trial:{opened.model.weight_hash}:{opened.model.arch}:{pair}:{shape}:{ind}:{len(known)}"
 
     def make() -> list[Trial]:
         fresh = with_facts(load_model(opened.model.ref, arch=opened.model.arch), input_shape=shape, normalisation=pair)

@@ -20,10 +20,12 @@ from fssd_core.cli_bundle import add_bundle_commands
 from fssd_core.cli_common import Scored, add_study_arguments, check_out, score_study, write_table
 from fssd_core.cli_corruptions import add_corruptions_command
 from fssd_core.cli_dynamics import add_dynamics_command
+from fssd_core.cli_model import add_model_command
 from fssd_core.cli_report import add_report_command
 from fssd_core.cli_train import add_train_commands
 from fssd_core.errors import CancelledError, FssdError, StoreWarning
 from fssd_core.metrics import auroc, metrics
+from fssd_core.models.factories import allow_factories
 from fssd_core.runtime import is_out_of_memory
 from fssd_core.study import Comparison, Study, study_layers
 from fssd_core.types import Weights
@@ -35,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; 0 on success, 2 with one clear line on bad input, 130 when interrupted."""
     arguments = _parser().parse_args(argv)
     try:
+        allow_factories(arguments.factory)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", StoreWarning)
             arguments.run(arguments)
@@ -60,11 +63,16 @@ def _parser() -> argparse.ArgumentParser:
         prog="fssd", description="Out-of-distribution detection by Feature Space Singularity Distance."
     )
     parser.add_argument("--version", action="version", version=f"fssd-explorer {__version__}")
+    parser.add_argument(
+        "--factory", action="append", default=[], metavar="PACKAGE.MODULE:FUNCTION",
+        help="your Python code that builds a network; it is run, and then a name for --model and --arch",
+    )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     score = commands.add_parser("score", help="score ind and ood images and measure the separation")
     add_study_arguments(score)
     score.add_argument("--out", type=Path, metavar="FILE", help="write a row an image: .csv, .parquet or .npz")
     score.set_defaults(run=_score)
+    add_model_command(commands)
     add_bundle_commands(commands)
     add_dynamics_command(commands)
     add_train_commands(commands)

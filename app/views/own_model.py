@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from app import own_model, session
@@ -42,11 +44,16 @@ def show() -> None:
     head = st.container()
     shape, pair = _facts(opened)
     ind = data if data is not None and role == "ind" else session.current_study().ind
-    _check(opened, shape, pair, ind)
+    look = st.container()
     st.subheader("Layers to read")
     taps = layer_picker(opened.nodes, opened.model.taps, key=f"{ref}:{arch}")
     with head:
         _go(opened, shape, pair, taps, data, role)
+    with look:
+        if (data is not None and role == "ind") or session.current_study().model == ref:
+            _check(opened, shape, pair, ind)
+        else:
+            st.caption(":material/help: With in-distribution images of yours, the normalisation is looked at here.")
 
 
 def _checkpoint() -> tuple[str | None, str | None]:
@@ -104,19 +111,22 @@ def _facts(opened: Opened) -> tuple[Shape, Pair]:
     """Shows what was recognised; (input shape, normalisation) as chosen."""
     model = opened.model
     key = f"{model.weight_hash[:12]}:{model.arch}"
-    columns = st.columns([1.5, 0.8, 1, 1, 1.2, 1.9], gap="small")
-    for column, (label, value) in zip(columns, (
-        ("Architecture", model.arch.removeprefix("torchvision/")), ("Classes", f"{model.classes:,}"),
-        ("Parameters", _short(opened.parameters)), ("MACs an image", _short(opened.macs)),
-    ), strict=False):  # fmt: skip
-        column.markdown(f":small[:gray[{label}]]  \n**{inert(value)}**")
+    known, side_column, normalisation_column = st.columns([4.3, 1.2, 1.9], gap="small")
+    with known, st.container(horizontal=True, gap="large"):
+        for label, value in (
+            ("Architecture", model.arch.removeprefix("torchvision/")),
+            ("Classes", f"{model.classes:,}"),
+            ("Parameters", _short(opened.parameters)),
+            ("MACs an image", _short(opened.macs)),
+        ):
+            st.markdown(f":small[:gray[{label}]]  \n**{inert(value)}**", width="content")
     channels, height, width = model.input_shape
-    side = int(columns[4].number_input(
+    side = int(side_column.number_input(
         "Image side", 8, 1024, height, key=f"side:{key}", disabled=opened.fixed,
         help="Pixels. " + ("The weights fix it." if opened.fixed else "The weights fit every size."),
     ))  # fmt: skip
     shape = (channels, side, width if side == height else side)
-    with columns[5]:
+    with normalisation_column:
         pair = _normalisation(opened, channels, key)
     for note in model.notes:
         st.caption(f":material/info: {inert(note[:1].upper() + note[1:])}.")
@@ -150,8 +160,9 @@ def _normalisation(opened: Opened, channels: int, key: str) -> Pair:
 def _check(opened: Opened, shape: Shape, pair: Pair, ind: str) -> None:
     """Says whether the normalisation looks right on the ind images."""
     try:
+        slot = f"_others:{opened.model.weight_hash}:{pair}:{ind}"
         with st.spinner("Looking at the normalisation ..."):
-            found = own_model.trials(opened, pair, shape, ind)
+            found = own_model.trials(opened, pair, shape, ind, others=bool(st.session_state.get(slot)))
     except FssdError as error:
         st.caption(f":material/help: The normalisation could not be looked at: {inert(str(error))}")
         return
@@ -162,6 +173,9 @@ def _check(opened: Opened, shape: Shape, pair: Pair, ind: str) -> None:
         st.caption(f":material/check: {inert(words)}")
     else:
         st.warning(inert(words), icon=":material/warning:")
+    if len(found) == 1 and st.button("Try the usual other normalisations", key=f"try:{slot}"):
+        st.session_state[slot] = True
+        st.rerun()
 
 
 def _go(opened: Opened, shape: Shape, pair: Pair, taps: tuple[str, ...], data: str | None, role: str) -> None:
@@ -173,7 +187,7 @@ def _go(opened: Opened, shape: Shape, pair: Pair, taps: tuple[str, ...], data: s
         on_click=_take, args=(opened, shape, pair, taps, data, role),
     )  # fmt: skip
     if st.session_state.pop("_own_taken", False):
-        st.switch_page("views/features.py")
+        st.switch_page(str(Path(__file__).with_name("features.py")), query_params={})
     if error := st.session_state.pop("_own_error", None):
         st.error(inert(error), icon=":material/error:")
 

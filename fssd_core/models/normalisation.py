@@ -159,7 +159,8 @@ def verdict(trials: Sequence[Trial], names: Mapping[Pair, str]) -> tuple[bool, s
         better = shares[1] > shares[0] + 2 * error
         also = f" With {names[best.pair]!r} it is {best.accuracy:.1%}: try that." if better else ""
         if used.suspicious:
-            hint = also or " Another normalisation of the list does not help: is the order of classes the network's?"
+            none = " No other usual normalisation helps: is the order of classes the network's?" if others else ""
+            hint = also or none
             return False, (
                 f"Accuracy is {used.accuracy:.1%} on {used.count} labelled images, and guessing gives "
                 f"{1 / used.classes:.1%}: the normalisation, the order of channels or the labels are wrong.{hint}"

@@ -270,7 +270,7 @@ def test_timm_networks_by_name(tmp_path):
 
 @pytest.fixture
 def own_code(tmp_path, monkeypatch):
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv(VARIABLE, "")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "own_nets_for_test.py").write_text(
