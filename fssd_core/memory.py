@@ -48,7 +48,7 @@ class Kept:
             with self._lock:
                 if key in self._values:
                     found = self._values[key][0]
-                    return found
+                    return found  # noqa: RET504 - the type is said above
             try:
                 value = make()
                 size = size_of(value)
