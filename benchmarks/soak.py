@@ -30,12 +30,17 @@ def kills(home: Path, *, count: int = 50, seed: int = 0) -> dict[str, Any]:
     """SIGKILL at `count` random moments, dealt out over what can be killed."""
     draw = random.Random(seed)
     dealt = {name: max(1, round(count * share / 50)) for name, share in SHARES.items()}
-    return {
-        "computing": computing(home, kills=dealt["computing"], draw=draw),
-        "training": training(kills=dealt["training"], runs=max(1, dealt["training"] // 3), draw=draw),
-        "exporting": exporting(home, kills=dealt["exporting"], draw=draw),
-        "serving": server(home, kills=dealt["serving"], draw=draw),
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "exporting": lambda: exporting(home, kills=dealt["exporting"], draw=draw),
+        "training": lambda: training(kills=dealt["training"], runs=max(1, dealt["training"] // 3), draw=draw),
+        "computing": lambda: computing(home, kills=dealt["computing"], draw=draw),
+        "serving": lambda: server(home, kills=dealt["serving"], draw=draw),
     }
+    figures = {}
+    for name, part in parts.items():
+        figures[name] = part()
+        print(json.dumps({f"kills, {name}": figures[name]}), flush=True)  # it takes minutes: told as it goes
+    return figures
 
 
 def faults(figures: object) -> list[str]:

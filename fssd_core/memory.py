@@ -30,26 +30,36 @@ class Kept:
         self._budget = budget
         self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._lock = threading.Lock()
+        self._making: dict[Hashable, threading.Lock] = {}
         self.held = 0
 
     def __len__(self) -> int:
         return len(self._values)
 
     def get(self, key: Hashable, make: Callable[[], R]) -> R:
-        """The value of the key, made where it is not kept; errors are not kept. Two threads may make it both."""
+        """The value of the key, made where it is not kept, by one thread at a time; errors are not kept."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
                 found: R = self._values[key][0]
                 return found
-        value = make()
-        size = size_of(value)
-        with self._lock:
-            self._forget(key)
-            self._values[key] = (value, size)
-            self.held += size
-            while self.held > self._budget() and len(self._values) > 1:
-                self._forget(next(iter(self._values)))
+            making = self._making.setdefault(key, threading.Lock())
+        with making:  # twenty sessions that open at once wait for one making instead of making twenty
+            with self._lock:
+                if key in self._values:
+                    found = self._values[key][0]
+                    return found  # noqa: RET504 - the type is said above
+            try:
+                value = make()
+                size = size_of(value)
+            finally:
+                with self._lock:
+                    self._making.pop(key, None)
+            with self._lock:
+                self._values[key] = (value, size)
+                self.held += size
+                while self.held > self._budget() and len(self._values) > 1:
+                    self._forget(next(iter(self._values)))
         return value
 
     def clear(self) -> None:

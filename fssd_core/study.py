@@ -155,7 +155,12 @@ def open_data(study: Study, ref: str, *, root: Path | None = None, count: int | 
     full = load_data(ref, shape=shape, root=root)
     if len(full) == 0:
         raise DataError(f"{ref!r} has 0 images; choose another set")
-    return full.sample(study.samples if count is None else count, seed=study.seed).fitted(shape)
+    return _sample(full, study.samples if count is None else count, study.seed, shape)
+
+
+@kept
+def _sample(full: ImageSet, count: int | None, seed: int, shape: tuple[int, int, int]) -> ImageSet:
+    return full.sample(count, seed=seed).fitted(shape)
 
 
 def study_layers(study: Study) -> tuple[str, ...]:

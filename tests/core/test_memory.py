@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -93,3 +97,35 @@ def test_the_budget_follows_the_operator_and_the_machine(monkeypatch):
     monkeypatch.delenv("FSSD_MEMORY")
     assert memory.budget.__wrapped__() == memory.installed() // 8
     assert 0 < memory.resident() < memory.installed()
+
+
+def test_what_many_threads_ask_for_at_once_is_made_once():
+    kept, made, start = Kept(lambda: 2**20), [], threading.Barrier(8)
+
+    def make() -> object:
+        made.append(1)
+        time.sleep(0.05)
+        return object()
+
+    def ask(_: int) -> object:
+        start.wait()
+        return kept.get("a", make)
+
+    with ThreadPoolExecutor(8) as threads:
+        values = list(threads.map(ask, range(8)))
+    assert len(made) == 1
+    assert len(set(map(id, values))) == 1
+
+
+def test_a_making_that_fails_lets_the_next_one_try():
+    kept, tries = Kept(lambda: 2**20), []
+
+    def make() -> int:
+        tries.append(1)
+        if len(tries) < 2:
+            raise OSError("the first one fails")
+        return 5
+
+    with pytest.raises(OSError, match="first"):
+        kept.get("a", make)
+    assert kept.get("a", make) == 5
