@@ -83,7 +83,8 @@ def strip_html(
             )
             for j, level in enumerate(severities)
         )  # fmt: skip
-        parts.append(f"<section><h4>{escape(title)} <small>{escape(group)}</small></h4><ol>{cells}</ol></section>")
+        beside = "" if title.lower().endswith(group.lower()) else f" <small>{escape(group)}</small>"
+        parts.append(f"<section><h4>{escape(title)}{beside}</h4><ol>{cells}</ol></section>")
     return f'<div class="fssd-strip">{"".join(parts)}</div>'
 
 

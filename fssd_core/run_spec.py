@@ -11,6 +11,7 @@ from fssd_core.data import list_data
 from fssd_core.errors import InputError, did_you_mean, lookup
 from fssd_core.losses import LOSSES
 from fssd_core.models.archs import ARCHS
+from fssd_core.models.torchvision_nets import PREFIX
 from fssd_core.models.nets import ACTIVATIONS
 from fssd_core.training import checkpoint_steps
 from fssd_core.training_loop import OPTIMISERS, Recipe
@@ -59,7 +60,7 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ood", tuple(self.ood))
-        entry = lookup(ARCHS, self.arch, "architecture")
+        entry = ARCHS.get(PREFIX + self.arch) or lookup(ARCHS, self.arch, "architecture")
         lookup(ACTIVATIONS, self.activation, "activation")
         lookup(LOSSES, self.loss, "loss")
         lookup(OPTIMISERS, self.optimiser, "optimiser")

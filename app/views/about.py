@@ -45,7 +45,7 @@ with right:
     st.markdown(
         "- *Concentration is relative.* In training every group moves away from F\\*; most ood groups lag behind. "
         "Look at absolute and relative distances both.\n"
-        "- *Not every ood set lies near F\\*.* MNIST digits are farther from it than FashionMNIST in early layers. A "
+        "- *Not every ood set lies near F\\*.* MNIST digits are farther from it than FashionMNIST in every layer of the demo. A "
         "layer's weight α must be able to be **negative**, and such a layer is called out.\n"
         "- *Weights fitted with ood labels do not transfer.* α fitted on one ood set can fail on another: choose the other "
         "sets on the Tuning page and see. The paper's published numbers use labelled images of the test ood set.\n"

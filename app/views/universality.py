@@ -104,7 +104,12 @@ def _claims(said: list[Claim]) -> None:
 def _failures(whole: list[CellResult], results: list[CellResult]) -> None:
     found = failures(whole)
     st.subheader(f"Where it fails: {len(found)} of {len(whole) * len(OOD)}")
-    st.caption(f"AUROC at most {UNINFORMATIVE:g} in the deepest trained layer: ood does not lie nearer to F\\*.")
+    farther = sum(r.auroc[name][-1] < 1 - UNINFORMATIVE for r, name in found)
+    st.caption(
+        f"AUROC at most {UNINFORMATIVE:g} in the deepest trained layer, over all networks and all {len(OOD)} sets, uniform "
+        f"noise too: ood lies farther from F\\* than ind in {farther} (AUROC below {1 - UNINFORMATIVE:g}), neither nearer nor "
+        f"farther in {len(found) - farther}."
+    )
     st.dataframe(
         [
             {"network": r.cell.title, "ood": name, "AUROC": r.auroc[name][-1], "÷ ind": r.ratio[name][-1]}

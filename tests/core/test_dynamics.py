@@ -125,6 +125,7 @@ def test_through_the_store_and_the_worker(study, made, store, tmp_path):
     request = {"id": 3, "call": "dynamics", "study": study.to_json(), "args": {}, "store": str(tmp_path)}
     worker.serve(io.StringIO(json.dumps(request) + "\n"), events)
     told = [json.loads(line) for line in events.getvalue().splitlines()]
+    assert told[-1].pop("memory") > 0  # bytes, resident
     assert told[-1] == {"id": 3, "ok": True, "warnings": []}
     assert told[-2]["done"] == told[-2]["total"] > 0
     np.testing.assert_allclose(stored_dynamics(study, store=Store(tmp_path)).mean, made.mean, rtol=1e-6)

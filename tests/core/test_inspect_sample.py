@@ -311,7 +311,9 @@ def test_through_the_worker_and_the_store(store, tmp_path):
     request = {"id": 1, "call": "inspect", "study": STUDY.to_json(), "args": args, "store": str(tmp_path)}
     events = io.StringIO()
     worker.serve(io.StringIO(json.dumps(request) + "\n"), events)
-    assert json.loads(events.getvalue().splitlines()[-1]) == {"id": 1, "ok": True, "warnings": []}
+    last = json.loads(events.getvalue().splitlines()[-1])
+    assert last.pop("memory") > 0  # bytes, resident
+    assert last == {"id": 1, "ok": True, "warnings": []}
     image = to_tensor(pixels)
     assert torch.equal(image, open_data(STUDY, "mnist").tensor(np.array([7]))[0])
     found = stored_measurement(STUDY, image, epsilon=0.02, layer="fc1", store=Store(tmp_path))
