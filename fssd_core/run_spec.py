@@ -11,8 +11,8 @@ from fssd_core.data import list_data
 from fssd_core.errors import InputError, did_you_mean, lookup
 from fssd_core.losses import LOSSES
 from fssd_core.models.archs import ARCHS
-from fssd_core.models.torchvision_nets import PREFIX
 from fssd_core.models.nets import ACTIVATIONS
+from fssd_core.models.torchvision_nets import PREFIX
 from fssd_core.training import checkpoint_steps
 from fssd_core.training_loop import OPTIMISERS, Recipe
 

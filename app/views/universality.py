@@ -106,9 +106,9 @@ def _failures(whole: list[CellResult], results: list[CellResult]) -> None:
     st.subheader(f"Where it fails: {len(found)} of {len(whole) * len(OOD)}")
     farther = sum(r.auroc[name][-1] < 1 - UNINFORMATIVE for r, name in found)
     st.caption(
-        f"AUROC at most {UNINFORMATIVE:g} in the deepest trained layer, over all networks and all {len(OOD)} sets, uniform "
-        f"noise too: ood lies farther from F\\* than ind in {farther} (AUROC below {1 - UNINFORMATIVE:g}), neither nearer nor "
-        f"farther in {len(found) - farther}."
+        f"AUROC at most {UNINFORMATIVE:g} in the deepest trained layer, over all networks and all {len(OOD)} sets, "
+        f"uniform noise too: ood lies farther from F\\* than ind in {farther} (AUROC below {1 - UNINFORMATIVE:g}), "
+        f"neither nearer nor farther in {len(found) - farther}."
     )
     st.dataframe(
         [
