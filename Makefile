@@ -4,13 +4,14 @@ BIN := .venv/bin
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: app test check bench assets pictures setup clean help
+.PHONY: app test check bench soak assets pictures setup clean help
 
 help:
 	@echo "make app      set up and open the dashboard (ARGS='--port 8600 --data-root FOLDER')"
 	@echo "make test     set up and run all tests, in a real Chromium too"
 	@echo "make check    lint, format, strict types"
 	@echo "make bench    time the engine on this machine, minutes (ARGS=--quick: one), writes benchmarks/results/"
+	@echo "make soak     20 sessions at once, 50 kills, bad disks, half an hour; writes benchmarks/results/ too"
 	@echo "make assets   rebuild the demo's data, checkpoints and stored results"
 	@echo "make pictures remake the README's pictures from the running dashboard"
 
@@ -25,6 +26,10 @@ check: .venv/test.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+soak: .venv/test.ready
+	@sh scripts/ensure-chromium.sh
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 bench: .venv/test.ready
 	$(BIN)/python -m benchmarks.engine $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import logging
 import os
@@ -38,6 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if options.device is not None:
         os.environ["FSSD_DEVICE"] = options.device
+    if options.login is not None:
+        os.environ["FSSD_LOGIN"] = options.login
+    if options.workers is not None:
+        if not 1 <= options.workers <= 64:
+            print(f"fssd-app: --workers {options.workers} was given; it is 1 to 64", file=sys.stderr)
+            return 2
+        os.environ["FSSD_WORKERS"] = str(options.workers)
     url = (
         f"http://localhost:{port}"
         if options.address in ("127.0.0.1", "localhost")
@@ -61,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "server.enableCORS": True,  # refuses pages of other origins, whatever its name says
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "viewer",
+        "runner.postScriptGC": False,  # a full collection after every run took 0.16 s: more than the run itself
         "global.disableWidgetStateDuplicationWarning": True,  # the film's slider sets the checkpoint's list
         "logger.level": "warning",
         "theme.base": None,
@@ -82,6 +91,11 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         help="Python code that builds a network, offered under Model and Architecture; it is run: name your own",
     )  # fmt: skip
     parser.add_argument("--device", help="cpu, cuda or mps; default: the best there is")
+    parser.add_argument("--workers", type=int, help="computing processes at most; default: one for every four cores")
+    parser.add_argument(
+        "--login", metavar="WHO", nargs="?", const="*",
+        help="ask everyone to log in by OpenID Connect (docs/sharing.md); WHO: addresses and @domains, by commas",
+    )  # fmt: skip
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     return parser.parse_args(argv)
 
@@ -114,6 +128,8 @@ def _warm_up() -> None:
 
     list_models()
     list_data()
+    gc.collect()
+    gc.freeze()  # what was imported stays, so that no later collection looks through it again
 
 
 def _quiet_disconnects() -> None:

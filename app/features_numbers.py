@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import session
+from app import session, theme
 from app.figures.distances import Ridge, ridgelines
 from app.names import title_of
 from fssd_core.summary import UNINFORMATIVE, GroupSummary, density, verdict
@@ -30,7 +33,15 @@ def headline(rows: list[GroupSummary], shown: Projection) -> None:
 
 
 def distances(rows: list[GroupSummary], shown: Projection) -> go.Figure:
-    """Densities of the true distances, in units of the ind median."""
+    """Densities of the true distances, in units of the ind median; drawn once for all sessions that look at them."""
+    mode = session.mode()
+    told = [(title_of(row.name), row.kind, row.count, row.auroc, row.mean) for row in rows]
+    parts = hashlib.sha256(np.ascontiguousarray(shown.distance).tobytes()).hexdigest()
+    slot = repr(("ridgelines", mode, shown.layer, [(g.start, g.stop) for g in shown.groups], told, parts))
+    return session.drawn(slot, lambda: _ridgelines(rows, shown, mode))
+
+
+def _ridgelines(rows: list[GroupSummary], shown: Projection, mode: theme.Mode) -> go.Figure:
     ind = rows[0]
     edge = 1.02 * max(float(shown.distance.max()) / ind.median, 1.5)
     ridges, number = [], 0
@@ -39,7 +50,7 @@ def distances(rows: list[GroupSummary], shown: Projection) -> go.Figure:
         note = f"{row.count:,} images" + ("" if row.auroc is None else f", AUROC {row.auroc:.3f}")
         ridges.append(Ridge(title_of(row.name), row.kind, number, grid, height, row.mean / ind.median, note))
         number += row.kind == "ood"
-    return ridgelines(ridges, layer=shown.layer, mode=session.mode())
+    return ridgelines(ridges, layer=shown.layer, mode=mode)
 
 
 def table(rows: list[GroupSummary]) -> None:

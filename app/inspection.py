@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from app import session
+from app import people, session
 from app.names import title_of
 from app.samples import Sample
 from fssd_core import ensemble
@@ -165,7 +165,7 @@ def measured(study: Study, sample: Sample, *, epsilon: float, layer: str) -> Mea
     job = None
     if st.session_state.get("_inspect_asked") != str(asked):  # once: an error, and slow work, are shown by run_job
         st.session_state["_inspect_asked"] = str(asked)
-        job = session.worker().submit("Inspecting the image", "inspect", study, args)
+        job = session.worker().submit("Inspecting the image", "inspect", study, args, session=people.name())
         deadline = time.monotonic() + PATIENCE
         while not job.over and time.monotonic() < deadline:
             time.sleep(0.01)

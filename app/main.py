@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `stre
 
 import streamlit as st
 
-from app import lesson, sidebar
+from app import lesson, login, sidebar
 
 VIEWS = Path(__file__).with_name("views")
 
@@ -34,7 +34,10 @@ st.html(
     "<style>.stMainBlockContainer{padding:2.6rem 2.2rem 3rem} h1{font-size:1.9rem!important}"
     "[data-stale=true]:has(.stBidiComponent){opacity:1!important;transition:none!important}</style>"
 )
-lesson.enter()
-sidebar.show()
-if lesson.panel():
-    page.run()
+if login.enter():
+    lesson.enter()
+    sidebar.show()
+    with st.sidebar:
+        login.account()
+    if lesson.panel():
+        page.run()

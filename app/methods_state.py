@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import lru_cache
 from typing import Any
 
 from app import session
@@ -13,6 +12,7 @@ from fssd_core.bench_run import Bench, Outcome, stored_outcome
 from fssd_core.benchmarks import BENCHMARKS, Cell
 from fssd_core.detectors import DETECTORS
 from fssd_core.errors import InputError, ModelError
+from fssd_core.memory import kept
 from fssd_core.study import Study
 
 DEMO = "fmnist-mnist"
@@ -44,7 +44,7 @@ def asked(study: Study, ood: str, protocol: str, train: str | None) -> Asked:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=16)
+@kept
 def _opened(wanted: Asked, root: str | None, stamp: str) -> Bench:
     return open_bench(wanted, root=session.data_root())
 

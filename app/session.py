@@ -13,22 +13,23 @@ from typing import TypeVar
 
 import streamlit as st
 
-from app import theme
-from app.jobs import Job, Worker
+from app import people, theme
+from app.jobs import WAITING, Job, Workers
 from app.names import inert, title_of
-from fssd_core.atomic import write_bytes
+from fssd_core.atomic import sweep, write_bytes
 from fssd_core.data.files import IMAGE_ENDINGS, SET_ENDINGS
 from fssd_core.errors import CancelledError, FssdError
 from fssd_core.leaks import SMALL, Leak, find_leaks, whole_sets
 from fssd_core.models.factories import allowed
 from fssd_core.runtime import describe_device, pick_device
-from fssd_core.store import Store, default_root
+from fssd_core.store import Store
 from fssd_core.study import Study, open_data, study_layers
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SHIPPED = (ASSETS / "store", ASSETS / "corruptions")
 WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth")
 MAX_OFFERED = 200
+POLL, POLL_WAITING = 0.4, 1.0  # seconds between looks at a job that runs, or is next; at one that waits
 T = TypeVar("T")
 
 
@@ -40,19 +41,34 @@ def data_root() -> Path | None:
 
 @st.cache_resource(show_spinner=False)
 def store() -> Store:
-    """The store of all sessions: the user's own results over the shipped ones."""
-    return Store(shipped=SHIPPED)
+    """The store of all sessions: the user's own results over the shipped ones, swept of what killed writers left."""
+    found = Store(shipped=SHIPPED)
+    sweep(found.root)
+    return found
 
 
 @st.cache_resource(show_spinner=False)
-def worker() -> Worker:
-    """The computing process of all sessions."""
-    return Worker(store().root, store().shipped, data_root())
+def worker() -> Workers:
+    """The computing processes of all sessions, and the one line that waits for them."""
+    return Workers(
+        store().root,
+        store().shipped,
+        data_root(),
+        seats=people.seats(),
+        memory=people.memory(),
+        present=people.present,
+    )
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def remembered(slot: str, _make: Callable[[], T]) -> T:
     """What `_make` gives, kept for all sessions by a slot that says everything it depends on; errors are not kept."""
+    return _make()
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def drawn(slot: str, _make: Callable[[], T]) -> T:
+    """A figure, made once for all sessions by a slot that says everything it shows; nobody changes it afterwards."""
     return _make()
 
 
@@ -145,7 +161,7 @@ def keep_upload(
         offer: whether it is listed under model, ind and ood from now on.
     """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(name).name).strip("._") or "upload"
-    place = default_root() / "uploads" / (folder or hashlib.sha256(content).hexdigest()[:16])
+    place = people.own_folder() / (folder or hashlib.sha256(content).hexdigest()[:16])
     path = place / safe
     write_bytes(path, content)
     reference = str(place if folder else path)
@@ -166,12 +182,12 @@ def run_job(name: str, call: str, study: Study, args: dict[str, object]) -> Job:
     slot = f"_job:{call}:{study}:{args}"
     job: Job | None = st.session_state.get(slot)
     if job is None:
-        job = worker().submit(name, call, study, args)
+        job = worker().submit(name, call, study, args, session=people.name())
         st.session_state[slot] = job
     if job.over:
         _show_outcome(job, slot)
     else:
-        _show_progress(job)
+        st.fragment(_show_progress, run_every=POLL if worker().place(job)[0] <= 1 else POLL_WAITING)(job)
     return job
 
 
@@ -193,16 +209,31 @@ def _show_outcome(job: Job, slot: str) -> None:
         st.rerun()
 
 
-@st.fragment(run_every=0.4)
 def _show_progress(job: Job) -> None:
     if job.over:
         st.rerun()
     left, right = st.columns([5, 1], vertical_alignment="center")
-    words = f"{job.what}: {job.done:,} of {job.total:,}" if job.total else "waiting for the computing process"
-    left.progress(job.share, text=f"**{job.name}** · {words}")
+    left.progress(job.share, text=f"**{job.name}** · {standing(job)}")
     if right.button("Cancel", key=f"cancel:{id(job)}", icon=":material/close:", width="stretch"):
         worker().cancel(job)
         st.rerun()
+
+
+def standing(job: Job) -> str:
+    """Where the job stands, in words: its place in the line, or how much of it is done."""
+    if job.state == WAITING:
+        place, running = worker().place(job)
+        if not place:
+            return "starts now"
+        busy = f"{running} at work" if running > 1 else "1 at work"
+        return f"{ordinal(place)} in line, {busy}" if running else f"{ordinal(place)} in line"
+    return f"{job.what}: {job.done:,} of {job.total:,}" if job.total else "the computing process starts"
+
+
+def ordinal(number: int) -> str:
+    """'1st', '2nd', '3rd', '4th', '11th', '21st' ..."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def mode() -> theme.Mode:
@@ -223,11 +254,15 @@ def show_notes(study: Study) -> None:
 
 def leaks(study: Study) -> tuple[Leak, ...]:
     """Equal images on both sides, or fitted and tested on."""
-    sets = {ref: open_data(study, ref, root=data_root()) for ref in (study.ind, *study.ood)}
-    whole = whole_sets(study, root=data_root())
-    marks = [images.fingerprint() for images in (*sets.values(), *whole.values())]
+    whole = whole_sets(study, root=data_root())  # kept in memory, with their fingerprints; the draw follows the seed
+    marks = [images.fingerprint() for images in whole.values()]
     slot = hashlib.sha256(repr((study.to_json(), marks)).encode()).hexdigest()
-    return _leaks(slot, lambda: find_leaks(study, sets, whole=whole))
+
+    def find() -> tuple[Leak, ...]:
+        sets = {ref: open_data(study, ref, root=data_root()) for ref in whole}
+        return find_leaks(study, sets, whole=whole)
+
+    return _leaks(slot, find)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)

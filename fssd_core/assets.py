@@ -39,6 +39,7 @@ DEMO_SEED = 0
 DEMO_EPOCHS = 14
 DEMO_CHECKPOINTS: tuple[int, ...] | None = None  # log-spaced, then by epoch
 HASHES = "## Hashes"
+_OWN = Path(__file__).resolve().parents[1] / "assets"  # pages ask for it many times a run
 PARTS = ("data", "models", "helpers", "store", "corruptions")
 
 
@@ -46,7 +47,7 @@ def assets_root() -> Path:
     """The folder of the bundled data, checkpoints and results: $FSSD_ASSETS, else `assets/` of the source tree."""
     if given := os.environ.get("FSSD_ASSETS"):
         return Path(given).expanduser()
-    return Path(__file__).resolve().parents[1] / "assets"
+    return _OWN
 
 
 def build_data(source: Path = DEBIAN) -> None:

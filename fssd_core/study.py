@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from fssd_core import ensemble
 from fssd_core.data import ImageSet, load_data
 from fssd_core.errors import DataError, InputError, ModelError, did_you_mean
 from fssd_core.extractor import FeatureExtractor
+from fssd_core.memory import kept
 from fssd_core.models import LoadedModel, load_model, weight_file
 from fssd_core.precision import check_precision, in_precision
 from fssd_core.runtime import Progress, generator, silent
@@ -135,7 +135,7 @@ def open_model(study: Study) -> LoadedModel:
     return _opened(study.model, study.arch, study.step, stamp(study.model, study.step))
 
 
-@lru_cache(maxsize=32)
+@kept
 def _opened(ref: str, arch: str | None, step: int | None, stamp: tuple[int, int] | None) -> LoadedModel:
     return load_model(ref, arch=arch, step=step)
 
@@ -155,7 +155,12 @@ def open_data(study: Study, ref: str, *, root: Path | None = None, count: int | 
     full = load_data(ref, shape=shape, root=root)
     if len(full) == 0:
         raise DataError(f"{ref!r} has 0 images; choose another set")
-    return full.sample(study.samples if count is None else count, seed=study.seed).fitted(shape)
+    return _sample(full, study.samples if count is None else count, study.seed, shape)
+
+
+@kept
+def _sample(full: ImageSet, count: int | None, seed: int, shape: tuple[int, int, int]) -> ImageSet:
+    return full.sample(count, seed=seed).fitted(shape)
 
 
 def study_layers(study: Study) -> tuple[str, ...]:
@@ -163,17 +168,17 @@ def study_layers(study: Study) -> tuple[str, ...]:
     return study.layers or open_model(study).taps
 
 
-@lru_cache(maxsize=4)
+@kept
 def _extractor(model: LoadedModel, layers: tuple[str, ...]) -> FeatureExtractor:
     return model.extractor(layers)
 
 
-@lru_cache(maxsize=4)
+@kept
 def _reduced(extractor: FeatureExtractor, precision: str) -> FeatureExtractor:
     return in_precision(extractor, precision)
 
 
-@lru_cache(maxsize=8)
+@kept
 def _fss(
     extractor: FeatureExtractor, shape: tuple[int, int, int], count: int, seed: int
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

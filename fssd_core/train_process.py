@@ -6,6 +6,7 @@ Everything is written whole: after a SIGKILL at any moment the checkpoints that 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fssd_core.atomic import sweep
 from fssd_core.checkpoint_file import read_tensors, save_checkpoint
 from fssd_core.data import load_data
 from fssd_core.errors import FssdError, ModelError
@@ -64,7 +66,7 @@ def run(
     """
     state: dict[str, Any] = {"started": time.time(), **read_state(folder)}
     state |= {"state": RUNNING, "message": "", "pid": os.getpid(), "born": born(os.getpid())}
-    over = threading.Event()
+    over, told = threading.Event(), False
     threading.Thread(target=_beat, args=(folder / "heartbeat", over), daemon=True).start()
     try:
         write_state(folder, **state)
@@ -77,6 +79,9 @@ def run(
         raise
     except FssdError as error:
         state |= {"state": FAILED, "message": str(error)}
+    except OSError as error:
+        words = f"its files cannot be read or written ({error.strerror or error}); it can go on once they can"
+        state |= {"state": FAILED, "message": words}
     except Exception as error:  # noqa: BLE001 - the page shows it as a defect, with its traceback in the log
         traceback.print_exc()
         words = "memory ran out; take a smaller batch" if is_out_of_memory(error) else f"a defect: {error!r}"
@@ -84,7 +89,11 @@ def run(
     finally:
         over.set()
         if folder.is_dir():
-            write_state(folder, **{**state, "ended": time.time()})
+            with contextlib.suppress(OSError):  # a full disk: the page then finds that the process is gone, and why
+                write_state(folder, **{**state, "ended": time.time()})
+                told = True
+        if not told and state["state"] == FAILED:
+            print(state["message"], file=sys.stderr)  # the last line of the log, which the page shows
     return str(state["state"])
 
 
@@ -145,6 +154,7 @@ class _Run:
 
     def _take_up(self) -> None:
         """Goes on from the saved state, or begins anew where there is none."""
+        sweep(self.folder, older=5)  # a writer that was killed is gone; only the page writes here too, a word at a time
         path = self.folder / RESUME
         if path.exists():
             try:

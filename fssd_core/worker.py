@@ -1,8 +1,8 @@
 """Serves study steps in a process of their own: one JSON object a line on stdin, events as JSON lines on stdout.
 
 Request: {"id": 1, "call": "layer_scores", "study": {...}, "args": {...}}. Events: {"id": 1, "done": 3, "total": 8,
-"what": "..."} while it runs, then {"id": 1, "ok": true} or {"id": 1, "error": "...", "bug": false}. Results land in the
-Store; to cancel, end the process: entries are written whole or not at all.
+"what": "..."} while it runs, then {"id": 1, "ok": true} or {"id": 1, "error": "...", "bug": false}, with the bytes of
+"memory" that it still holds. Results land in the Store; to cancel, end the process: entries are written whole or not.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ from fssd_core.errors import FssdError, lookup
 from fssd_core.film import film
 from fssd_core.inspect_sample import measure_call
 from fssd_core.kernel import kernel
+from fssd_core.memory import trim
 from fssd_core.runtime import Progress
 from fssd_core.speed import speed
 from fssd_core.store import Store
 from fssd_core.study import Study, layer_scores
 from fssd_core.study_projection import features_projection
 from fssd_core.study_pseudo import pseudo_scores
+
+POLITE = 5  # the pages of all sessions come first where cores are short
 
 Call = Callable[[Study, dict[str, Any], Store, Path | None, Progress], object]
 
@@ -107,6 +110,9 @@ def serve(requests: IO[str], events: IO[str]) -> None:
         number = request["id"]
         last = 0.0
 
+        def answer(number: int = number, **event: Any) -> None:
+            say(id=number, memory=trim(), **event)
+
         def progress(done: int, total: int, what: str, number: int = number) -> None:
             nonlocal last
             now = time.monotonic()
@@ -122,18 +128,20 @@ def serve(requests: IO[str], events: IO[str]) -> None:
                 warnings.simplefilter("always")
                 call(Study.from_json(request["study"]), request.get("args", {}), store, root, progress)
             notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-            say(id=number, ok=True, warnings=notes)
+            answer(ok=True, warnings=notes)
         except FssdError as error:
-            say(id=number, error=str(error), bug=False)
+            answer(error=str(error), bug=False)
         except Exception as error:  # noqa: BLE001 - the page shows it as a bug, with its traceback in the log
             traceback.print_exc()
-            say(id=number, error=f"{type(error).__name__}: {error}", bug=True)
+            answer(error=f"{type(error).__name__}: {error}", bug=True)
 
 
 def main() -> None:
     """Entry point of `python -m fssd_core.worker`."""
     events = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes to the log, not among the events
+    if hasattr(os, "nice"):
+        os.nice(POLITE)
     serve(sys.stdin, events)
 
 

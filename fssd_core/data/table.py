@@ -151,13 +151,26 @@ class _Memo:
         self.limit = limit
         self._kept: OrderedDict[Hashable, ImageSet] = OrderedDict()
         self._lock = threading.Lock()
+        self._loading: dict[Hashable, threading.Lock] = {}
 
     def get(self, key: Hashable, load: Callable[[], ImageSet]) -> ImageSet:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        value = load()  # outside the lock: a download may take minutes
+            loading = self._loading.setdefault(key, threading.Lock())
+        with loading:  # a set that twenty sessions open at once is read once
+            return self._loaded(key, load)
+
+    def _loaded(self, key: Hashable, load: Callable[[], ImageSet]) -> ImageSet:
+        with self._lock:
+            if key in self._kept:
+                return self._kept[key]
+        try:
+            value = load()  # outside the lock of all: a download may take minutes
+        finally:
+            with self._lock:
+                self._loading.pop(key, None)
         with self._lock:
             self._kept[key] = value
             while len(self._kept) > 1 and sum(v.images.nbytes for v in self._kept.values()) > self.limit:

@@ -314,6 +314,28 @@ def test_a_killed_run_leaves_whole_checkpoints_says_so_and_goes_on_exactly(tmp_p
     assert steps[-1] == 80
 
 
+def test_a_full_disk_is_said_and_the_run_goes_on_once_there_is_room(monkeypatch):
+    folder = create_run(TINY)
+    with monkeypatch.context() as patch:
+
+        def full(*args, **kwargs):
+            raise OSError(28, "No space left on device")
+
+        patch.setattr("fssd_core.train_process.save_checkpoint", full)
+        assert run(folder) == "failed"
+        info = read_run(folder)
+        assert "No space left on device" in info.message
+        assert "defect" not in info.message
+        assert info.can_continue
+        patch.setattr("fssd_core.train_process.write_state", full)  # not even its state can be written
+        assert run(folder) == "failed"
+    old = folder / "step-000010.safetensorsabc.tmp"
+    old.write_bytes(b"half")
+    os.utime(old, (time.time() - 60,) * 2)
+    assert run(folder) == "done"
+    assert not old.exists(), "what a killed writer left is swept"
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.05])
 def test_a_kill_at_any_moment_leaves_no_half_checkpoint(delay):
     folder = create_run(slow())

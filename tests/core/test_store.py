@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fssd_core.atomic import sweep
 from fssd_core.errors import StoreWarning
 from fssd_core.store import Store, key
 
@@ -117,3 +120,17 @@ def test_two_processes_may_share_a_root(tmp_path):
         values = store.get(key("s", 1)).arrays["values"]
         assert len(set(values.tolist())) == 1
     assert [w.exitcode for w in writers] == [0, 0]
+
+
+def test_leftovers_of_killed_writers_are_swept_and_fresh_ones_are_not(tmp_path):
+    store = Store(tmp_path)
+    store.put(key("s", 1), ARRAYS)
+    old, fresh = tmp_path / "s" / "a.npzxyz.tmp", tmp_path / "s" / "b.npzxyz.tmp"
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 3600,) * 2)
+    assert sweep(tmp_path) == 1
+    assert not old.exists()
+    assert fresh.exists()
+    assert store.get(key("s", 1)) is not None
+    assert sweep(tmp_path / "not there") == 0
