@@ -254,11 +254,15 @@ def show_notes(study: Study) -> None:
 
 def leaks(study: Study) -> tuple[Leak, ...]:
     """Equal images on both sides, or fitted and tested on."""
-    sets = {ref: open_data(study, ref, root=data_root()) for ref in (study.ind, *study.ood)}
-    whole = whole_sets(study, root=data_root())
-    marks = [images.fingerprint() for images in (*sets.values(), *whole.values())]
+    whole = whole_sets(study, root=data_root())  # kept in memory, with their fingerprints; the draw follows the seed
+    marks = [images.fingerprint() for images in whole.values()]
     slot = hashlib.sha256(repr((study.to_json(), marks)).encode()).hexdigest()
-    return _leaks(slot, lambda: find_leaks(study, sets, whole=whole))
+
+    def find() -> tuple[Leak, ...]:
+        sets = {ref: open_data(study, ref, root=data_root()) for ref in whole}
+        return find_leaks(study, sets, whole=whole)
+
+    return _leaks(slot, find)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
