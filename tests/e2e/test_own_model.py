@@ -15,7 +15,7 @@ from torch import nn
 from fssd_core.data import load_data
 from fssd_core.models import ARCHS
 from tests.e2e.conftest import open_page
-from tests.e2e.test_app import PROBE, drawn
+from tests.e2e.test_app import PROBE
 
 pytestmark = pytest.mark.e2e
 
@@ -58,8 +58,8 @@ def choose_file(page: Any, label: str, name: str, content: bytes) -> None:
 
 
 def test_a_resnet20_checkpoint_and_a_zip_reach_the_features_page_in_five_clicks(browser, dashboard):
-    with open_page(browser, dashboard) as page:
-        drawn(page)
+    with open_page(browser, f"{dashboard}/?ood=mnist") as page:
+        page.get_by_role("link", name="Your model").wait_for(timeout=60_000)
         page.evaluate("window.__clicks = 0; addEventListener('click', e => e.isTrusted && window.__clicks++, true)")
         page.get_by_role("link", name="Your model").click()
         choose_file(page, "Checkpoint", "r20.th.pt", resnet20())
