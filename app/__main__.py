@@ -16,6 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
+from fssd_core.data.limits import MAX_UPLOAD
+from fssd_core.errors import InputError
+from fssd_core.models.factories import allow_factories
+
 MAIN = Path(__file__).with_name("main.py")
 
 
@@ -28,6 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     port = options.port or _free_port(options.address)
     if options.data_root is not None:
         os.environ["FSSD_DATA_ROOT"] = str(options.data_root.resolve())
+    try:
+        allow_factories(options.factory)
+    except InputError as error:
+        print(f"fssd-app: {error}", file=sys.stderr)
+        return 2
     if options.device is not None:
         os.environ["FSSD_DEVICE"] = options.device
     if options.login is not None:
@@ -55,7 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "server.address": options.address,
         "server.headless": True,  # no e-mail prompt; the browser is opened above
         "server.fileWatcherType": "none",
-        "server.maxUploadSize": 200,
+        "server.maxUploadSize": MAX_UPLOAD // 2**20,
+        "server.enableXsrfProtection": True,
+        "server.enableCORS": True,  # refuses pages of other origins, whatever its name says
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "viewer",
         "runner.postScriptGC": False,  # a full collection after every run took 0.16 s: more than the run itself
@@ -75,6 +86,10 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=None, help="default: 8501, or the next free one")
     parser.add_argument("--address", default="127.0.0.1", help="where to listen; default: this machine only")
     parser.add_argument("--data-root", type=Path, help="folder whose .npz files, image folders and weights are offered")
+    parser.add_argument(
+        "--factory", action="append", default=[], metavar="PACKAGE.MODULE:FUNCTION",
+        help="Python code that builds a network, offered under Model and Architecture; it is run: name your own",
+    )  # fmt: skip
     parser.add_argument("--device", help="cpu, cuda or mps; default: the best there is")
     parser.add_argument("--workers", type=int, help="computing processes at most; default: one for every four cores")
     parser.add_argument(

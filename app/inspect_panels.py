@@ -10,7 +10,7 @@ import streamlit as st
 from app import inspection, session, theme
 from app.charts import chart
 from app.figures.inspect import MOST, contributions, layer_positions, score_position
-from app.names import class_names, title_of
+from app.names import class_names, inert, title_of
 from app.pictures import Picture, direction_pixels, gallery, to_pixels
 from app.samples import Sample
 from fssd_core.data import load_data
@@ -31,7 +31,7 @@ def show_verdict(
     )
     st.html(f'<div class="fssd-verdict" role="status" style="{style}">{escape(plain_words(found))}</div>')
     if notes := [f"{note.rstrip('.')}." for note in (*_mistake(study, sample, found), *sample.notes, *found.notes)]:
-        st.caption(f":material/info: {' '.join(notes)}")
+        st.caption(f":material/info: {inert(' '.join(notes))}")
     picture, figure = st.columns([1, 2.2], gap="medium")
     names = class_names(load_data(study.ind, root=session.data_root()))
     classes = open_model(study).classes

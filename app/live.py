@@ -13,7 +13,7 @@ from app import session
 from app.components.packing import Atlas, pack_atlas
 from app.components.scatter import scatter
 from app.figures.training import auroc_curves, distance_curves, loss_and_accuracy
-from app.names import title_of
+from app.names import inert, title_of
 from fssd_core.errors import FssdError, InputError
 from fssd_core.run_frame import PROGRESS, ProbeFile, load_frame, load_probe, read_progress
 from fssd_core.runs import RunInfo, command_run, continue_run
@@ -103,7 +103,7 @@ def _status(info: RunInfo) -> None:
             icon=":material/power_off:",
         )
     elif info.state in ("failed", "damaged"):
-        st.error(info.message, icon=":material/error:")
+        st.error(inert(info.message), icon=":material/error:")
 
 
 def _buttons(info: RunInfo, hide: Callable[[str], None]) -> None:
@@ -175,7 +175,7 @@ def _picture(info: RunInfo, layer: str, *, height: int) -> None:
     try:
         projection = frame.projection(probe, layer)
     except InputError as error:
-        st.info(str(error))
+        st.info(inert(str(error)))
         return
     scatter(
         projection,

@@ -23,6 +23,7 @@ page = st.navigation(
         st.Page(VIEWS / "inspect.py", title="Inspect", icon=":material/frame_inspect:"),
         st.Page(VIEWS / "corruptions.py", title="Corruptions", icon=":material/foggy:"),
         st.Page(VIEWS / "methods.py", title="Methods", icon=":material/leaderboard:"),
+        st.Page(VIEWS / "own_model.py", title="Your model", icon=":material/upload_file:"),
         st.Page(VIEWS / "train.py", title="Train", icon=":material/model_training:"),
         st.Page(VIEWS / "universality.py", title="Universality", icon=":material/grid_on:"),
         st.Page(VIEWS / "lesson.py", title="Lesson", icon=":material/school:"),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from fssd_core.data import ImageSet, list_data
+from fssd_core.data.limits import shown
 from fssd_core.models import list_models
+from fssd_core.models.factories import is_factory
 
 NOISE_TITLE = "noise behind F*"
+_WITHOUT_MARKUP = str.maketrans("<>[]`$", "‹›()'_")
 
 
 def title_of(ref: str) -> str:
@@ -20,10 +24,17 @@ def title_of(ref: str) -> str:
         return NOISE_TITLE
     if ref in {d.name for d in list_data()} or ref in {m.name for m in list_models()}:
         return ref
+    if is_factory(ref):
+        return ref
     path, root = Path(ref), os.environ.get("FSSD_DATA_ROOT")
     if root and path.is_relative_to(Path(root).resolve()):
-        return path.relative_to(Path(root).resolve()).as_posix()
-    return path.name if path.is_dir() else f"{path.name} ({path.parent.name[:6]})"
+        return _harmless(path.relative_to(Path(root).resolve()).as_posix())
+    return _harmless(path.name if path.is_dir() else f"{path.name} ({path.parent.name[:6]})")
+
+
+def _harmless(name: str) -> str:
+    """A file's name with its markup and its control characters replaced."""
+    return shown(name).translate(_WITHOUT_MARKUP)
 
 
 def described(ref: str) -> str:
@@ -37,3 +48,18 @@ def class_names(images: ImageSet) -> tuple[str, ...]:
     if images.classes or images.labels is None or len(images.labels) == 0:
         return images.classes
     return tuple(f"class {i}" for i in range(int(images.labels.max()) + 1))
+
+
+def inert(text: str) -> str:
+    """Text that may hold a stranger's names, for Markdown: no link, picture, tag, formula or colour comes out of it.
+
+    Code between backticks stays as it is; Markdown shows it as it stands.
+    """
+    parts = re.split(r"(`[^`\n]*`)", text)
+    return "".join(part if k % 2 else _escaped(part) for k, part in enumerate(parts))
+
+
+def _escaped(text: str) -> str:
+    plain = re.sub(r"([\\\[\]<$])", r"\\\1", text)
+    plain = re.sub(r":(?=[a-z][\w+-]*(?:/\w+)?[:\\])", r"\\:", plain)
+    return re.sub(r"(?i)(www)\.|(https?)(\\?):", lambda m: f"{m[1]}\u2060." if m[1] else f"{m[2]}\u2060{m[3]}:", plain)

@@ -15,7 +15,8 @@ import streamlit as st
 from app.components.pad import Grey, pad
 from app.names import class_names, title_of
 from fssd_core.data import ImageSet, load_data
-from fssd_core.data.folder import FORMATS, load_folder
+from fssd_core.data.folder import load_folder
+from fssd_core.data.pictures import FORMATS
 from fssd_core.errors import DataError, InputError
 from fssd_core.study import Study, open_model
 

@@ -15,9 +15,12 @@ import streamlit as st
 
 from app import people, theme
 from app.jobs import WAITING, Job, Workers
+from app.names import inert, title_of
 from fssd_core.atomic import sweep, write_bytes
-from fssd_core.data.files import IMAGE_ENDINGS
+from fssd_core.data.files import IMAGE_ENDINGS, SET_ENDINGS
 from fssd_core.errors import CancelledError, FssdError
+from fssd_core.leaks import SMALL, Leak, find_leaks, whole_sets
+from fssd_core.models.factories import allowed
 from fssd_core.runtime import describe_device, pick_device
 from fssd_core.store import Store
 from fssd_core.study import Study, open_data, study_layers
@@ -84,7 +87,7 @@ def guard() -> Iterator[None]:
         st.info("Stopped. Nothing half done was kept.")
         st.stop()
     except FssdError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(inert(str(error)), icon=":material/error:")
         st.stop()
 
 
@@ -111,7 +114,8 @@ def current_layer() -> str:
 def own_files(kind: str) -> list[str]:
     """References of this session's uploads and of the data root, for 'data' or 'model'."""
     uploaded: list[str] = st.session_state.setdefault(f"_own_{kind}", [])
-    return [*uploaded, *offered(kind)]
+    factories = allowed() if kind == "model" else []
+    return [*uploaded, *offered(kind), *factories]
 
 
 @st.cache_data(ttl=10, show_spinner=False)
@@ -125,8 +129,8 @@ def offered(kind: str) -> list[str]:
     for path in sorted([*base.glob("*"), *base.glob("*/*")]):
         if not path.resolve().is_relative_to(base) or path.name.startswith("."):
             continue
-        endings = WEIGHT_ENDINGS if kind == "model" else (".npz",)
-        is_file = path.is_file() and path.suffix.lower() in endings
+        endings = WEIGHT_ENDINGS if kind == "model" else SET_ENDINGS
+        is_file = path.is_file() and path.name.lower().endswith(endings)
         if is_file or (kind == "data" and path.is_dir() and _holds_images(path)):
             found.append(str(path))
     return found[:MAX_OFFERED]
@@ -189,10 +193,11 @@ def run_job(name: str, call: str, study: Study, args: dict[str, object]) -> Job:
 
 def _show_outcome(job: Job, slot: str) -> None:
     for note in job.warnings:
-        st.warning(note)
+        st.warning(inert(note))
     if job.state == "failed":
         st.error(
-            job.error if not job.bug else f"This is a defect of the dashboard: {job.error}", icon=":material/error:"
+            inert(job.error if not job.bug else f"This is a defect of the dashboard: {job.error}"),
+            icon=":material/error:",
         )
     elif job.state == "cancelled":
         st.info(f"{job.name}: stopped.")
@@ -241,4 +246,40 @@ def show_notes(study: Study) -> None:
     for ref in (study.ind, *study.ood):
         notes = open_data(study, ref, root=data_root()).notes
         if notes:
-            st.warning(f"**{Path(ref).name}**: " + " ".join(notes), icon=":material/info:")
+            st.warning(f"**{inert(title_of(ref))}**: {inert('. '.join(notes))}", icon=":material/info:")
+    for leak in leaks(study):
+        if leak.share >= SMALL:
+            st.warning(f"**Leak**: {_told(study, leak)}.", icon=":material/content_copy:")
+
+
+def leaks(study: Study) -> tuple[Leak, ...]:
+    """Equal images on both sides, or fitted and tested on."""
+    whole = whole_sets(study, root=data_root())  # kept in memory, with their fingerprints; the draw follows the seed
+    marks = [images.fingerprint() for images in whole.values()]
+    slot = hashlib.sha256(repr((study.to_json(), marks)).encode()).hexdigest()
+
+    def find() -> tuple[Leak, ...]:
+        sets = {ref: open_data(study, ref, root=data_root()) for ref in whole}
+        return find_leaks(study, sets, whole=whole)
+
+    return _leaks(slot, find)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _leaks(slot: str, _find: Callable[[], tuple[Leak, ...]]) -> tuple[Leak, ...]:
+    return _find()
+
+
+def _told(study: Study, leak: Leak) -> str:
+    """A leak in words, files by their titles."""
+    words = leak.words
+    for ref in (study.ind, *study.ood):
+        words = words.replace(ref, title_of(ref)) if "/" in ref else words
+    return inert(words)
+
+
+def show_small_leaks(study: Study) -> None:
+    """The leaks too small to change what is shown, said where alpha is fitted."""
+    small = [_told(study, leak) for leak in leaks(study) if leak.share < SMALL]
+    if small:
+        st.caption(f":material/content_copy: {'. '.join(small)}.")

@@ -8,11 +8,14 @@ from pathlib import Path
 import streamlit as st
 
 from app import lesson, presenter, session
-from app.names import described, title_of
+from app.names import described, inert, title_of
 from fssd_core.data import list_data, load_data
+from fssd_core.data.files import IMAGE_ENDINGS, UPLOAD_ENDINGS
+from fssd_core.data.limits import MAX_UNPACKED, MAX_UPLOADS, shown
 from fssd_core.errors import FssdError
 from fssd_core.models import ModelEntry, list_archs, list_models, load_model
-from fssd_core.models.weights import fitting_archs, read_weights
+from fssd_core.models.recognise import fitting_archs
+from fssd_core.models.weights import read_weights
 from fssd_core.study import DEMO_OOD, Study, study_layers
 
 RECOGNISE = "recognise it"
@@ -136,10 +139,12 @@ def _data() -> tuple[str, list[str]]:
 def _own_files() -> None:
     with st.expander("Your own files", icon=":material/upload_file:"):
         data = st.file_uploader(
-            "Images: one .npz, or several image files",
-            type=["npz", *(e[1:] for e in session.IMAGE_ENDINGS)],
+            "Images: .npz, .npy, .zip, .parquet, FASTA, or several pictures",
+            type=sorted({e.rpartition(".")[2] for e in (*UPLOAD_ENDINGS, *IMAGE_ENDINGS)}),
             accept_multiple_files=True,
-            help="The .npz holds `images` (N, H, W) or (N, H, W, 3) uint8 and, if you have them, `labels` (N,).",
+            help="The .npz holds `images` (N, H, W) or (N, H, W, 3) uint8 and, if you have them, `labels` (N,). A .zip "
+            "holds pictures, best with one folder a class; they are cropped at the centre and resized to the network's "
+            "input. Files that cannot be read are counted and named, the others are used.",
         )
         if data:
             _keep_data(data)
@@ -151,7 +156,7 @@ def _own_files() -> None:
         if weights is not None:
             with _message(weights.name):
                 session.keep_upload(weights.name, weights.getvalue(), "model", check=_check_weights)
-                _once(f"model:{weights.file_id}", f"{weights.name} is now offered under Model.")
+                _once(f"model:{weights.file_id}", f"{inert(shown(weights.name))} is now offered under Model.")
         _download()
 
 
@@ -181,7 +186,15 @@ def _download() -> None:
 
 
 def _keep_data(files: list) -> None:
-    packed = [f for f in files if f.name.lower().endswith(".npz")]
+    size = sum(f.size for f in files)
+    if len(files) > MAX_UPLOADS or size > MAX_UNPACKED:
+        st.error(
+            f"{len(files):,} files of {size / 2**20:,.0f} MiB were given; at most {MAX_UPLOADS:,} files of "
+            f"{MAX_UNPACKED // 2**20:,} MiB together are taken. Give fewer, or start with --data-root",
+            icon=":material/error:",
+        )
+        return
+    packed = [f for f in files if f.name.lower().endswith(UPLOAD_ENDINGS)]
     pictures = [f for f in files if f not in packed]
     with _message(", ".join(f.name for f in packed[:1]) or "the images"):
         for file in packed:
@@ -214,7 +227,7 @@ class _message:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> bool:
         if isinstance(error, FssdError | OSError):
             words = re.sub(r"\S*/uploads/[^/\s]+(/\S+?)?(?=[:,\s]|$)", self.name, str(error))
-            st.error(words, icon=":material/error:")
+            st.error(inert(words), icon=":material/error:")
             return True
         return False
 

@@ -12,7 +12,7 @@ from app.charts import chart
 from app.components.cockpit import Setting
 from app.components.scores_packing import pack, scores_at
 from app.figures.transfer import transfer_matrix
-from app.names import title_of
+from app.names import inert, title_of
 from app.tuning_scores import Sweep
 from fssd_core import ensemble
 from fssd_core.errors import InputError
@@ -58,7 +58,7 @@ def transfer_table(study: Study, plain: Mapping[str, Comparison], pseudo: LayerS
             also[tuning_presets.PSEUDO] = ensemble.pseudo_ood(next(iter(plain.values())).fit_ind, pseudo)
         result = transfer(comparisons, seed=study.seed, also=also)
     except InputError as error:
-        st.warning(str(error))
+        st.warning(inert(str(error)))
         return
     st.markdown(f"**{in_words(result)}** Measured at epsilon 0, on images that no alpha was fitted on.")
     chart(

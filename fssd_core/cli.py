@@ -84,6 +84,7 @@ def _score(arguments: argparse.Namespace) -> None:
         check_out(arguments.out)
     scored = score_study(arguments)
     report = _report(scored.study, scored.comparison, scored.weights, time.perf_counter() - started)
+    report["leaks"] = list(scored.leaks)
     if arguments.out is not None:
         write_table(arguments.out, _columns(scored))
         print(f"fssd: wrote {arguments.out}", file=sys.stderr)

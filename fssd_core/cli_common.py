@@ -13,6 +13,7 @@ from pathlib import Path
 from fssd_core.atomic import write_bytes
 from fssd_core.data import ImageSet, load_data
 from fssd_core.errors import InputError
+from fssd_core.leaks import find_leaks, whole_sets
 from fssd_core.runtime import Progress
 from fssd_core.store import Store
 from fssd_core.study import Comparison, Study, compare, layer_scores, open_data, weights_by_rule
@@ -21,7 +22,7 @@ from fssd_core.tables import KINDS, Column, table_bytes
 from fssd_core.types import LayerScores, Weights
 
 MAX_SEED = 2**63 - 1
-DATA_HELP = "registered name (fmnist:test, mnist, ...), an .npz with `images`, or a folder of images"
+DATA_HELP = "registered name (fmnist:test, mnist, ...), a folder of images, .npz, .npy, .zip, .parquet, .csv or FASTA"
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +67,7 @@ class Scored:
         tables: (N, K) distances by reference.
         comparison: the split into rows for fitting and for testing.
         weights: alpha.
+        leaks: equal images on both sides, or fitted and tested on, in words.
     """
 
     study: Study
@@ -73,6 +75,7 @@ class Scored:
     tables: dict[str, LayerScores]
     comparison: Comparison
     weights: Weights
+    leaks: tuple[str, ...] = ()
 
 
 def score_study(arguments: argparse.Namespace) -> Scored:
@@ -92,7 +95,11 @@ def score_study(arguments: argparse.Namespace) -> Scored:
             study.epsilon
         ],
     )
-    return Scored(study, sets, tables, comparison, weights)
+    found = find_leaks(study, sets, whole=whole_sets(study, root=root), fit=arguments.fit)
+    leaks = tuple(leak.words for leak in found)
+    for words in leaks:
+        print(f"fssd: leak: {words}", file=sys.stderr)
+    return Scored(study, sets, tables, comparison, weights, leaks)
 
 
 def study_of(arguments: argparse.Namespace, ood: tuple[str, ...]) -> Study:

@@ -9,16 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fssd_core.errors import ModelError, did_you_mean
+from fssd_core.block_ends import MAX_LAYERS, default_layers
+from fssd_core.errors import ModelError
 from fssd_core.runtime import Progress, in_batches, pick_device, silent, tf32, to_device
+from fssd_core.taps import Tap, first_tensor, parse_tap, read_tap
 
-MAX_LAYERS = 64
-_FOLLOWERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
-_ACTIVATIONS = tuple(
-    cls
-    for cls in vars(nn.modules.activation).values()
-    if isinstance(cls, type) and cls.__module__ == nn.modules.activation.__name__
-)
+__all__ = ["MAX_LAYERS", "FeatureExtractor", "check_images", "default_layers"]
 
 
 class _EnoughError(Exception):
@@ -32,7 +28,8 @@ class FeatureExtractor:
 
     Args:
         module: any `nn.Module` from images (N, C, H, W) to logits.
-        layers: names as in `module.named_modules()`; scores keep this order. None: `default_layers(module)`.
+        layers: names as in `module.named_modules()`, with what `taps.py` allows behind them ('fc#2': its second call,
+            'block:cls': the class token); scores keep this order. None: `default_layers(module)`.
         mean: C channel means the network was trained with, in pixels; None if it takes plain pixels.
         std: C channel standard deviations.
         device: 'cpu', 'cuda', 'mps' or a device; None picks the best there is.
@@ -52,9 +49,7 @@ class FeatureExtractor:
     ) -> None:
         chosen = tuple(default_layers(module) if layers is None else layers)
         known = dict(module.named_modules())
-        for name in chosen:
-            if name not in known or not name:
-                raise ModelError(f"the model has no layer {name!r}{did_you_mean(name, (n for n in known if n))}")
+        self._taps = {name: parse_tap(name, known) for name in chosen}
         if len(set(chosen)) != len(chosen):
             raise ModelError(f"layers {', '.join(chosen)} name a layer twice; name each once")
         if not 1 <= len(chosen) <= MAX_LAYERS:
@@ -104,10 +99,8 @@ class FeatureExtractor:
 
     def maps_and_logits(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """As `maps`, with the network's own output (N, C) of the same forward pass."""
-        maps, logits = self._run(images, self.layers, whole=True)
-        if not isinstance(logits, Tensor):
-            raise ModelError(f"the model returns {type(logits).__name__}, not one tensor of logits")
-        return maps, logits
+        maps, output = self._run(images, self.layers, whole=True)
+        return maps, logits_of(output)
 
     def features(
         self, images: Tensor, *, batch_size: int | None = None, progress: Progress = silent
@@ -154,6 +147,16 @@ class FeatureExtractor:
         order = [name for name in self.layers if parts[name]] if keep else []
         return {name: torch.cat(parts[name]) for name in order}, torch.cat(outputs) if outputs else torch.empty(0)
 
+    def tap(self, layer: str) -> Tap:
+        """Which module's output a layer of this extractor reads, and how."""
+        return self._taps[layer]
+
+    def reader(
+        self, count: int, layers: Sequence[str] | None = None, *, stop: bool = False, copy: bool = False
+    ) -> Reader:
+        """What reads these layers (None for all) in one forward pass over `count` images, made by somebody else."""
+        return Reader([self._taps[name] for name in layers or self.layers], count, stop=stop, copy=copy)
+
     def _run(self, images: Tensor, layers: tuple[str, ...], *, whole: bool) -> tuple[dict[str, Tensor], Any]:
         check_images(images)
         stop = self._seen_whole and not whole
@@ -166,41 +169,17 @@ class FeatureExtractor:
             pixels = (pixels - self.mean) / self.std
         if self.autocast is not None:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-        seen: dict[str, Tensor] = {}
-        versions: dict[str, int] = {}
-
-        def hook_for(name: str) -> Any:
-            def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-                if name in seen:
-                    raise ModelError(
-                        f"layer {name!r} is called more than once in a forward pass, so it has no single output; "
-                        "choose another layer"
-                    )
-                value = _as_tensor(output, name)
-                versions[name] = value._version
-                seen[name] = value.clone() if self._copy_taps else value
-                if stop and len(seen) == len(layers):
-                    raise _EnoughError
-
-            return hook
-
-        modules = dict(self.module.named_modules())
-        handles = [modules[name].register_forward_hook(hook_for(name)) for name in layers]
-        try:
-            with self._as_evaluated(), self._computing():
-                try:
-                    output = self.module(pixels)
-                except _EnoughError:
-                    output = None
-                except RuntimeError as error:
-                    raise _shape_error(error, images) from error
-        finally:
-            for handle in handles:
-                handle.remove()
+        reader = self.reader(len(pixels), layers, stop=stop, copy=self._copy_taps)
+        with reader.on(self.module), self._as_evaluated(), self._computing():
+            try:
+                output = self.module(pixels)
+            except _EnoughError:
+                output = None
+            except RuntimeError as error:
+                raise _shape_error(error, images) from error
         self._seen_whole = self._seen_whole or not stop
-        if missing := [name for name in layers if name not in seen]:
-            raise ModelError(f"layers {', '.join(missing)} are not reached by the model's forward pass; choose others")
-        if not self._copy_taps and any(seen[name]._version != versions[name] for name in layers):
+        seen = reader.finish()
+        if reader.overwritten:
             self._copy_taps = True  # an in-place layer overwrote a tapped output: read it again, copied in time
             return self._run(images, layers, whole=whole)
         return seen, output
@@ -251,6 +230,72 @@ class FeatureExtractor:
                 parameter.requires_grad_(flag)
 
 
+class Reader:
+    """Hooks that read the taps of one forward pass over `count` images.
+
+    Attributes:
+        overwritten: whether an in-place operation changed a value after it was read.
+    """
+
+    def __init__(self, taps: Sequence[Tap], count: int, *, stop: bool, copy: bool) -> None:
+        self._taps: dict[str, list[Tap]] = {}
+        for tap in taps:
+            self._taps.setdefault(tap.module, []).append(tap)
+        self._wanted, self._count, self._stop, self._copy = [tap.name for tap in taps], count, stop, copy
+        self._calls = dict.fromkeys(self._taps, 0)
+        self._versions: dict[str, int] = {}
+        self._seen: dict[str, Tensor] = {}
+
+    @contextmanager
+    def on(self, module: nn.Module) -> Iterator[None]:
+        """Hooks on the module inside, none afterwards."""
+        modules = dict(module.named_modules())
+        handles = [modules[name].register_forward_hook(self._hook(name)) for name in self._taps]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _hook(self, name: str) -> Any:
+        def hook(module: nn.Module, _inputs: object, output: object) -> None:
+            self._calls[name] += 1
+            for tap in self._taps[name]:
+                if tap.call is None and self._calls[name] > 1:
+                    raise ModelError(
+                        f"layer {tap.name!r} is called more than once in a forward pass, so it has no single output; "
+                        f"choose a call, as {name}#1 or {name}#2, or another layer"
+                    )
+                if tap.call in (None, self._calls[name]):
+                    value = read_tap(tap, module, output, self._count)
+                    self._versions[tap.name] = value._version
+                    self._seen[tap.name] = value.clone() if self._copy else value
+            if self._stop and len(self._seen) == len(self._wanted):
+                raise _EnoughError
+
+        return hook
+
+    def finish(self) -> dict[str, Tensor]:
+        """{layer: (N, ...)} in forward order.
+
+        Raises:
+            ModelError: a layer, or a call of it, that the forward pass does not reach.
+        """
+        for tap in (tap for taps in self._taps.values() for tap in taps if tap.name not in self._seen):
+            if calls := self._calls[tap.module]:
+                raise ModelError(
+                    f"layer {tap.name!r}: {tap.module!r} is called {calls} time{'s' * (calls > 1)} in a forward pass; "
+                    f"give #1 to #{calls}"
+                )
+        if missing := [name for name in self._wanted if name not in self._seen]:
+            raise ModelError(f"layers {', '.join(missing)} are not reached by the model's forward pass; choose others")
+        return self._seen
+
+    @property
+    def overwritten(self) -> bool:
+        return not self._copy and any(self._seen[name]._version != v for name, v in self._versions.items())
+
+
 def check_images(images: Tensor) -> None:
     """Raises ModelError unless images are float (N, C, H, W)."""
     if images.ndim != 4 or not images.is_floating_point():
@@ -260,12 +305,22 @@ def check_images(images: Tensor) -> None:
         )
 
 
-def _as_tensor(output: object, name: str) -> Tensor:
-    if isinstance(output, Tensor):
-        return output
-    if isinstance(output, tuple | list) and output and isinstance(output[0], Tensor):
-        return output[0]
-    raise ModelError(f"layer {name!r} returns {type(output).__name__}, not a tensor; choose another layer")
+def logits_of(output: object) -> Tensor:
+    """(N, C) of a network's output: the tensor itself, or the first (or 'logits') of a tuple or dict.
+
+    Raises:
+        ModelError: no tensor, or one of another shape.
+    """
+    logits, _ = first_tensor(output)
+    if logits is None:
+        raise ModelError(f"the model returns {type(output).__name__}, not one tensor of logits")
+    if logits.ndim > 2 and set(logits.shape[2:]) == {1}:
+        return logits.flatten(1)
+    if logits.ndim != 2:
+        raise ModelError(
+            f"the model returns values of shape {tuple(logits.shape)}; logits (N, C), one a class, are needed"
+        )
+    return logits
 
 
 def _shape_error(error: RuntimeError, images: Tensor) -> Exception:
@@ -277,51 +332,3 @@ def _shape_error(error: RuntimeError, images: Tensor) -> Exception:
         first = text.splitlines()[0]
         return ModelError(f"images of shape {shape} (channels x height x width) do not fit this model: {first}")
     return error
-
-
-def default_layers(module: nn.Module) -> tuple[str, ...]:
-    """Names of sensible block outputs: the module's own `taps`, else the ends of its top-level blocks.
-
-    A block is a container child (a stage of a residual network), or a layer with weights together with the
-    normalisation and activation that follow it, so that features are read after the activation. Nested `Sequential`s of
-    plain layers are opened. The last one is the logits.
-
-    Raises:
-        ModelError: no layer with weights.
-    """
-    own = getattr(module, "taps", None)
-    if isinstance(own, tuple | list) and own:
-        return tuple(str(name) for name in own)
-    names = list(_block_ends(module, ""))
-    if not names:
-        raise ModelError("no layer with weights was found; name the layers to read")
-    while len(names) > MAX_LAYERS:
-        names = [*names[:-1:2], names[-1]]
-    return tuple(names)
-
-
-def _block_ends(module: nn.Module, prefix: str) -> Iterator[str]:
-    pending: str | None = None
-    for name, child in module.named_children():
-        path = f"{prefix}{name}"
-        has_weights = any(True for _ in child.parameters())
-        is_leaf = not any(True for _ in child.children())
-        if pending is not None and is_leaf and isinstance(child, (*_FOLLOWERS, *_ACTIVATIONS)):
-            pending = path
-            continue
-        if pending is not None:
-            yield pending
-            pending = None
-        if not has_weights:
-            continue
-        leaves_inside = isinstance(child, nn.Sequential) and all(
-            not any(True for _ in grand.children()) for grand in child.children()
-        )
-        if is_leaf:
-            pending = path
-        elif leaves_inside and sum(any(True for _ in g.parameters()) for g in child.children()) > 2:
-            yield from _block_ends(child, f"{path}.")
-        else:
-            yield path
-    if pending is not None:
-        yield pending

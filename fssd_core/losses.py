@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fssd_core.block_ends import default_layers
 from fssd_core.errors import InputError
-from fssd_core.extractor import default_layers
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 MARGIN = 0.2

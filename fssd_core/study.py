@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from fssd_core import ensemble
@@ -26,6 +25,7 @@ from fssd_core.types import LayerScores, Weights
 DEMO_OOD = ("photo-patches", "fmnist-inverted", "mnist")
 SCORES_VERSION = 1
 RULES = ("uniform", "standardised", "pseudo-ood", "logistic")
+MAX_NOISE = 10**12  # beyond it not even the numbers of bytes can be named; what fits is up to the machine
 BATCH = 256  # fixed, so that a stored result does not depend on the machine
 
 
@@ -72,11 +72,14 @@ class Study:
             raise InputError(f"{self.samples} samples were asked for; give at least 1, or leave it out for all")
         if self.points < 4:
             raise InputError(f"{self.points} points were asked for; a projection needs at least 4")
-        if self.seed < 0:
-            raise InputError(f"seed {self.seed} was given; a seed is 0 or more")
-        if self.noise_samples < 1:
-            raise InputError(f"{self.noise_samples} noise images were asked for; give at least 1 (100 is usual)")
-        if not np.isfinite(self.epsilon) or abs(self.epsilon) > 1:
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed {self.seed} was given; a seed is 0 or more, below 2**63")
+        if not 1 <= self.noise_samples <= MAX_NOISE:
+            raise InputError(
+                f"{self.noise_samples} noise images were asked for; give at least 1, at most {MAX_NOISE:,} "
+                "(100 is usual)"
+            )
+        if not abs(self.epsilon) <= 1:
             raise InputError(f"epsilon {self.epsilon} was given; it is in pixels, -1 to 1")
         if self.gradient not in GRADIENTS:
             raise InputError(f"no gradient rule {self.gradient!r}{did_you_mean(self.gradient, GRADIENTS)}")
@@ -92,13 +95,39 @@ class Study:
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Study:
-        """The study of `to_json`'s values; unknown names are an InputError."""
+        """The study of `to_json`'s values; unknown names and values of another kind are an InputError."""
+        if not isinstance(values, Mapping):
+            raise InputError(f"a study is a {type(values).__name__}, not an object of names and values")
         known = {f.name for f in dataclasses.fields(Study)}
         for name in values:
             if name not in known:
                 raise InputError(f"a study has no {name!r}{did_you_mean(name, known)}")
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        for name, value in plain.items():
+            if not _is_kind(name, value):
+                given = f"{type(value).__name__} {value!r:.80}"
+                raise InputError(f"a study's {name} is {_KINDS[name][0]}; {given} was given")
         return Study(**plain)
+
+
+_TEXT, _TEXTS, _COUNT = ("text", (str,)), ("a list of texts", (tuple,)), ("a whole number", (int,))
+_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("model", "ind", "gradient", "precision"), _TEXT),
+    **dict.fromkeys(("points", "noise_samples", "seed"), _COUNT),
+    **dict.fromkeys(("step", "samples"), ("a whole number or nothing", (int, type(None)))),
+    "arch": ("text or nothing", (str, type(None))),
+    "ood": _TEXTS,
+    "layers": ("a list of texts or nothing", (tuple, type(None))),
+    "epsilon": ("a number", (int, float)),
+    "shared": ("true or false", (bool,)),
+}
+
+
+def _is_kind(name: str, value: object) -> bool:
+    kinds = _KINDS[name][1]
+    if isinstance(value, bool) and bool not in kinds:
+        return False
+    return isinstance(value, kinds) and (not isinstance(value, tuple) or all(isinstance(v, str) for v in value))
 
 
 def open_model(study: Study) -> LoadedModel:
@@ -115,7 +144,7 @@ def stamp(ref: str, step: int | None) -> tuple[int, int] | None:
     """(modification time, size) of the weight file, so that a changed one, or a run's new last one, is read again."""
     try:
         status = weight_file(ref, step).stat()
-    except (OSError, ModelError):
+    except (OSError, ValueError, ModelError):  # ValueError: a NUL in the path
         return None
     return status.st_mtime_ns, status.st_size
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, grad_and_value, jvp, vmap
 
 from fssd_core.errors import InputError, ModelError
-from fssd_core.extractor import FeatureExtractor, check_images
+from fssd_core.extractor import FeatureExtractor, check_images, logits_of
 from fssd_core.runtime import Progress, in_batches, silent
 
 Direction = Mapping[str, Tensor]  # one tensor a parameter: a point or a direction in weight space
@@ -128,23 +128,11 @@ class Tangent:
 
     def _layers(self, weights: Direction, pixels: Tensor) -> tuple[dict[str, Tensor], Any]:
         """{layer: (N, D_k)} and the network's output with the given weights."""
-        seen: dict[str, Tensor] = {}
-
-        def hook_for(name: str) -> Any:
-            def hook(_module: nn.Module, _inputs: object, output: Any) -> None:
-                value = output if isinstance(output, Tensor) else output[0]
-                seen[name] = value.flatten(1).clone()  # a copy: a later layer may work in place
-
-            return hook
-
-        modules = dict(self.extractor.module.named_modules())
-        handles = [modules[name].register_forward_hook(hook_for(name)) for name in self.extractor.layers]
-        try:
+        reader = self.extractor.reader(len(pixels), copy=True)  # a copy: a later layer may work in place
+        with reader.on(self.extractor.module):
             output = functional_call(self.extractor.module, {**weights, **self._buffers}, (pixels,))
-        finally:
-            for handle in handles:
-                handle.remove()
-        return {name: seen[name] for name in self.extractor.layers}, output
+        seen = reader.finish()
+        return {name: seen[name].flatten(1) for name in self.extractor.layers}, logits_of(output)
 
     @contextmanager
     def _running(self, *, forward: bool = False) -> Iterator[None]:

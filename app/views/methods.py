@@ -9,7 +9,7 @@ import streamlit as st
 from app import methods_ood_free, session
 from app import methods_panels as panels
 from app import methods_state as state
-from app.names import title_of
+from app.names import inert, title_of
 from fssd_core.bench_open import Asked
 from fssd_core.bench_run import Bench, Outcome
 from fssd_core.data import list_data
@@ -93,7 +93,7 @@ def _say_what(opened: Bench, wanted: Asked) -> None:
         )
     st.markdown(words)
     for note in deal.notes:
-        st.caption(f":material/info: {note}")
+        st.caption(f":material/info: {inert(note)}")
 
 
 def _complete(study: Study, wanted: Asked, found: Mapping[str, Outcome], lacking: Mapping[str, str]) -> bool:

@@ -10,7 +10,7 @@ import streamlit as st
 from app import kernel_panel, session, speed_lines
 from app.charts import chart
 from app.figures.dynamics import common_limits, speed_curves
-from app.names import title_of
+from app.names import inert, title_of
 from fssd_core.dynamics import Dynamics, stored_dynamics
 from fssd_core.errors import InputError
 from fssd_core.series import series_steps
@@ -51,7 +51,7 @@ def _over_checkpoints(study: Study, layer: str) -> None:
     try:
         series_steps(study)
     except InputError as error:
-        st.info(str(error), icon=":material/info:")
+        st.info(inert(str(error)), icon=":material/info:")
         return
     with session.guard():
         speeds, moves = _measured(study)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import session
 from app.live import badge, layers_of, lines_of, open_links, run_panel
-from app.names import title_of
+from app.names import inert, title_of
 from app.train_form import train_form
 from fssd_core.errors import FssdError
 from fssd_core.runs import MAX_RUNS, RunInfo, delete_run, list_runs
@@ -28,7 +28,7 @@ def show() -> None:
     try:
         started = train_form()
     except FssdError as error:
-        st.error(str(error), icon=":material/error:")  # what is shown below stays
+        st.error(inert(str(error)), icon=":material/error:")  # what is shown below stays
     else:
         if started is not None:
             _remember([started.id])

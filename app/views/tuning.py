@@ -44,6 +44,7 @@ def show() -> None:
         return
     with session.guard():
         session.show_notes(study)
+        session.show_small_leaks(study)
         sweeps = _sweeps(study)
         if sweeps is None:
             return

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fssd_core.data.folder import read_picture
 from fssd_core.data.images import ImageSet, Shape
 from fssd_core.data.listed import Limits, Picture, drawn, load_pictures, usable_count
+from fssd_core.data.pictures import read_picture
 from fssd_core.errors import DataError
 
 SHAPE = (3, 112, 112)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,16 @@ import numpy.typing as npt
 import torch
 
 from fssd_core.data.images import ImageSet, Pixels
+from fssd_core.data.limits import first_line
 from fssd_core.data.listed import Limits
 from fssd_core.errors import DataError
 
 LENGTH = 250
+MAX_BYTES = 256 * 2**20  # of one file, unpacked
 READS = (20_000, 4_000, 4_000)  # of train, ind and ood unless fewer are asked for
 TRAIN_SHARE = 0.8  # of each record; the rest gives the ind test reads
 BASES = b"ACGT"
-_ENDINGS = (".fasta", ".fa", ".fna", ".fasta.gz", ".fa.gz", ".fna.gz")
+ENDINGS = (".fasta", ".fa", ".fna", ".fasta.gz", ".fa.gz", ".fna.gz")
 _CODE = np.full(256, 255, dtype=np.uint8)
 for _number, _base in enumerate(BASES):
     _CODE[_base] = _CODE[_base + 32] = _number  # upper and lower case
@@ -62,11 +65,15 @@ def read_fasta(path: Path) -> list[npt.NDArray[np.uint8]]:
         DataError: not readable, or no FASTA.
     """
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            with gzip.open(file) if packed else nullcontext(file) as plain:
+                content = plain.read(MAX_BYTES + 1)  # a gzip can unpack to a thousand times its size
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: the file cannot be read ({error}); copy it again") from error
+        raise DataError(f"{path}: the file cannot be read ({first_line(error)}); copy it again") from error
+    if len(content) > MAX_BYTES:
+        raise DataError(f"{path}: more than {MAX_BYTES // 2**20} MiB of letters; give a shorter file")
     if not content.lstrip().startswith(b">"):
         raise DataError(f"{path}: a FASTA file starts with '>'; this one does not")
     records = []
@@ -90,9 +97,9 @@ def random_sequences(shape: tuple[int, int, int], count: int, *, generator: torc
 
 
 def _reads(name: str, folder: Path, count: int, low: float, high: float, rng: np.random.Generator) -> ImageSet:
-    files = sorted(p for p in folder.iterdir() if p.name.lower().endswith(_ENDINGS)) if folder.is_dir() else []
+    files = sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS)) if folder.is_dir() else []
     if not files:
-        raise DataError(f"{folder}: there is no FASTA file ({', '.join(_ENDINGS)}); put one a genus there")
+        raise DataError(f"{folder}: there is no FASTA file ({', '.join(ENDINGS)}); put one a genus there")
     reads, labels = [], []
     for genus, path in enumerate(files):
         share = count // len(files) + (genus < count % len(files))

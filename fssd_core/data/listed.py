@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from fssd_core.data.folder import MAX_BYTES, read_picture
 from fssd_core.data.images import ImageSet, Shape
+from fssd_core.data.limits import MAX_BYTES
+from fssd_core.data.pictures import read_picture
 from fssd_core.errors import DataError
 
 T = TypeVar("T")

@@ -1,21 +1,25 @@
-"""People's own .npz: headers are checked before any pixel is read, and pickles are never opened."""
+"""People's own .npz and .npy: headers are checked before any pixel is read, and pickles are never opened."""
 
 from __future__ import annotations
 
+import io
+import sys
+import tokenize
 import zipfile
-import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fssd_core.data.archive import DAMAGE, open_zip, refusal
 from fssd_core.data.images import ImageSet
+from fssd_core.data.limits import MAX_BYTES, first_line, shown
 from fssd_core.errors import DataError
 
-MAX_BYTES = 2 * 2**30
 MAX_NAMES = 2**24
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+_MAX_HEADER = 2**16
+_HEADER_DAMAGE = (*DAMAGE, tokenize.TokenError, SyntaxError, TypeError, RecursionError, MemoryError)  # read as Python
 _Header = tuple[tuple[int, ...], np.dtype[Any]]
 
 
@@ -32,27 +36,73 @@ def load_npz(path: Path) -> ImageSet:
             "Write one with numpy.savez_compressed(path, images=images)"
         )
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             headers = {i.filename[:-4]: _header(archive, i) for i in archive.infolist() if i.filename.endswith(".npy")}
             _check_headers(path, headers)
             images = _read(archive, "images")
             labels = _read(archive, "labels") if "labels" in headers else None
             classes = _read(archive, "classes") if "classes" in headers else None
-    except _DAMAGE as error:
-        raise DataError(f"{path}: the file is damaged ({_first_line(error)}); copy or write it again") from error
-    if images.ndim == 4 and images.shape[3] == 1:
-        images = images[..., 0]
-    names = () if classes is None else tuple(str(c) for c in classes)
+    except _HEADER_DAMAGE as error:
+        raise DataError(f"{path}: the file is damaged ({first_line(error)}); copy or write it again") from error
+    if classes is not None and classes.size and _letters(classes).max() > sys.maxunicode:
+        raise DataError(f"{path}: the file is damaged (`classes` holds letters that are none); copy or write it again")
+    names = () if classes is None else tuple(shown(str(c)) for c in classes)
     if labels is not None and names and int(labels.max()) >= len(names):
         raise DataError(f"{path}: labels go up to {int(labels.max())}, but `classes` has only {len(names)} names")
-    return ImageSet(str(path), images, labels=labels, classes=names)
+    return ImageSet(str(path), _without_channel(images), labels=labels, classes=names)
+
+
+def load_npy(path: Path) -> ImageSet:
+    """Images of an .npy, (N, H, W) or (N, H, W, 1 or 3) uint8; it can hold no labels.
+
+    Raises:
+        DataError: as for `load_npz`.
+    """
+    try:
+        with path.open("rb") as file:
+            header = _read_header(file)
+            _check_headers(path, {"images": header})
+            promised = int(np.prod(header[0], dtype=np.int64))
+            left = path.stat().st_size - file.tell()
+            if left != promised:
+                raise ValueError(f"{left} bytes of pixels, {promised} are promised")
+            file.seek(0)
+            array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    except _HEADER_DAMAGE as error:
+        raise DataError(
+            f"{path}: this is not a whole .npy file ({first_line(error)}); write one with numpy.save(path, images)"
+        ) from error
+    return ImageSet(str(path), _without_channel(array))
+
+
+def _letters(names: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
+    """The code points of names, which a damaged file can put beyond Unicode's last."""
+    native = np.ascontiguousarray(names.astype(names.dtype.newbyteorder("="), copy=False))
+    return np.frombuffer(native.tobytes() or bytes(4), dtype=np.uint32)
+
+
+def _without_channel(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
 
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Header:
+    if why := refusal(info, limit=2**40):
+        raise ValueError(f"{shown(info.filename)} is {why}")
     with archive.open(info) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
+        return _read_header(file)
+
+
+def _read_header(file: IO[bytes]) -> _Header:
+    """(shape, type) of an array; a header's claimed length is checked first."""
+    start = file.read(12)
+    size = int.from_bytes(start[8:10] if start[6:7] == b"\x01" else start[8:12], "little")
+    if size > _MAX_HEADER:
+        raise ValueError(f"a header of {size} bytes")
+    head = io.BytesIO(start + file.read(size))
+    version = np.lib.format.read_magic(head)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(head)
+    file.seek(head.tell())
     return shape, dtype
 
 
@@ -66,7 +116,7 @@ def _read(archive: zipfile.ZipFile, key: str) -> npt.NDArray[Any]:
 def _check_headers(path: Path, headers: dict[str, _Header]) -> None:
     if "images" not in headers:
         raise DataError(
-            f"{path}: no array `images`; the file has {', '.join(sorted(headers)) or 'no arrays'}. "
+            f"{path}: no array `images`; the file has {', '.join(map(shown, sorted(headers)[:8])) or 'no arrays'}. "
             "Save the pixels under the name `images`"
         )
     for key in ("images", "labels", "classes"):
@@ -113,7 +163,3 @@ def _convert(dtype: np.dtype[Any]) -> str:
     if dtype.kind == "b":
         return "From True and False: images.astype('uint8') * 255"
     return "From 0..255: images.astype('uint8'); from 16 bits: (images // 257).astype('uint8')"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,7 +1,8 @@
-"""The table of named data sets, and `load_data`: a name, an .npz or a folder becomes an ImageSet."""
+"""The table of named data sets, and `load_data`: a name, a file or a folder becomes an ImageSet."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -11,8 +12,9 @@ from pathlib import Path
 from fssd_core.data import derived
 from fssd_core.data.bundled import bundled
 from fssd_core.data.downloads import DOWNLOADS, download_root, downloaded, on_disk_key
-from fssd_core.data.files import file_key, load_file
+from fssd_core.data.files import SET_ENDINGS, file_key, load_file
 from fssd_core.data.images import ImageSet, Shape
+from fssd_core.data.limits import first_line, shown
 from fssd_core.errors import DataError, did_you_mean
 
 FASHION = "Zalando Research, FashionMNIST (Debian package dataset-fashion-mnist)"
@@ -88,10 +90,12 @@ def load_data(ref: str, *, shape: Shape | None = None, root: Path | None = None,
     """The data set of that reference; the same arrays again when it is loaded twice.
 
     Args:
-        ref: a name of `list_data()`, a path to an .npz (`images` (N, H, W[, C]) uint8, optional `labels` and
-            `classes`), or a folder of images, optionally in one subfolder a class.
+        ref: a name of `list_data()`, a folder of images, optionally in one subfolder a class, or a file: .npz
+            (`images` (N, H, W[, C]) uint8, optional `labels` and `classes`), .npy, .zip of pictures, .parquet with
+            their bytes, .csv or .tsv of their paths, FASTA (docs/your-own-data.md).
         shape: (C, H, W) to bring the images to, with a note; None leaves them as they are.
-        root: folder of downloaded sets; None for the `data` folder of the user's cache.
+        root: folder of downloaded sets, and where links and lists may lead; None for the `data` folder of the
+            user's cache.
         download: whether a set that is not there may be fetched from the network.
 
     Raises:
@@ -105,32 +109,39 @@ def load_data(ref: str, *, shape: Shape | None = None, root: Path | None = None,
         folder = download_root(root)
         images = _MEMO.get(("download", ref, on_disk_key(ref, folder)), lambda: downloaded(ref, folder, download))
     else:
-        return _from_file(ref, shape)
+        return _from_file(ref, shape, root)
     return images if shape is None else _MEMO.get(("fitted", images.fingerprint(), shape), lambda: images.fitted(shape))
 
 
-def _from_file(ref: str, shape: Shape | None) -> ImageSet:
-    path = Path(ref).expanduser()
+def _from_file(ref: str, shape: Shape | None, root: Path | None) -> ImageSet:
     try:
+        path = Path(ref).expanduser()
         if not path.exists():
             raise DataError(_no_such(ref, path))
-        key = ("file", ref, file_key(path), shape)
-        return _MEMO.get(key, lambda: replace(load_file(path, shape=shape), name=ref))
-    except OSError as error:
-        raise DataError(
-            f"{ref!r} cannot be read ({error.strerror or error}); check its name and permissions"
-        ) from error
+        bounds = _bounds(root)
+        key = ("file", ref, file_key(path), shape, bounds)
+        return _MEMO.get(key, lambda: replace(load_file(path, shape=shape, bounds=bounds), name=ref))
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, no such home folder
+        why = getattr(error, "strerror", None) or first_line(error)
+        raise DataError(f"{shown(ref)!r} cannot be read ({why}); check its name and permissions") from error
+
+
+def _bounds(root: Path | None) -> tuple[Path, ...]:
+    """The folder that links and lists may lead to, besides their own: the data root, if one was given."""
+    given = root or os.environ.get("FSSD_DATA_ROOT")
+    return (Path(given).expanduser(),) if given else ()
 
 
 def _no_such(ref: str, path: Path) -> str:
     if not ref.strip():
         return "an empty data reference was given; give a name (`fssd list data`), an .npz file or a folder of images"
-    looks_like_path = "/" in ref or "\\" in ref or path.suffix.lower() in (".npz", ".npy", ".zip") or ref[0] in ".~"
+    looks_like_path = "/" in ref or "\\" in ref or path.suffix.lower() in SET_ENDINGS or ref[0] in ".~"
     if looks_like_path:
         return (
-            f"no file or folder {ref!r}; give an .npz with `images`, a folder of images, or a name (`fssd list data`)"
+            f"no file or folder {shown(ref)!r}; give an .npz with `images`, a folder of images, or a name "
+            "(`fssd list data`)"
         )
-    return f"no data set {ref!r}{did_you_mean(ref, DATA)}; a path to an .npz or a folder of images is allowed too"
+    return f"no data set {shown(ref)!r}{did_you_mean(ref, DATA)}; a path to a file or folder of images is allowed too"
 
 
 class _Memo:

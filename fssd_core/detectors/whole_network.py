@@ -94,7 +94,8 @@ class RankFeat(Detector):
         extractor = given.extractor
         assert given.ind is not None
         maps = extractor.maps(given.ind[:1])
-        spatial = [layer for layer in extractor.layers if maps[layer].ndim == 4]
+        plain = [layer for layer in extractor.layers if extractor.tap(layer).module == layer]
+        spatial = [layer for layer in plain if maps[layer].ndim == 4]
         if not spatial:
             raise InputError("detector 'rankfeat' needs a layer of feature maps (N, C, H, W); this network has none")
         name = str(self.values["layer"])
@@ -146,7 +147,8 @@ class NeuronCoverage(Detector):
     def _learn(self, given: Given) -> None:
         extractor = given.extractor
         modules = dict(extractor.module.named_modules())
-        self._watched = [modules[layer] for layer in extractor.layers[:-1] or extractor.layers]
+        names = dict.fromkeys(extractor.tap(layer).module for layer in extractor.layers[:-1] or extractor.layers)
+        self._watched = [modules[name] for name in names]
         self.inner = pytorch_ood().NACUE(
             _WithGraph(extractor), self._watched, m_bins=self.values["bins"], alpha=self.values["steepness"],
             o_star=self.values["full"],

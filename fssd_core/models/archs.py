@@ -2,91 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from math import isqrt
-from typing import Any
 
-from torch import nn
-
-from fssd_core.errors import InputError, ModelError
+from fssd_core.errors import ModelError, did_you_mean
+from fssd_core.models.entry import IMAGENET_MEAN, IMAGENET_STD, ArchEntry, Shapes
+from fssd_core.models.factories import factory_entries
 from fssd_core.models.nets import MLP, AuthorsLeNet, CifarResNet, LeNet, Shape
+from fssd_core.models.nets_known import CifarResNetB, WideResNet, small_resnet
 from fssd_core.models.nets_more import DenseNet, RowLSTM
+from fssd_core.models.timm_nets import TIMM, timm_entry
+from fssd_core.models.torchvision_nets import PREFIX, torchvision_entries
 
-Shapes = Mapping[str, tuple[int, ...]]  # of a state dict
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True)
-class ArchEntry:
-    """One architecture.
-
-    Attributes:
-        name: the name for `--arch`.
-        title: what it is, for people.
-        build: (classes, (C, H, W)) -> module with fresh weights; takes `options` as keywords.
-        input_shape: (C, H, W) it usually takes.
-        mean: channel means it is usually trained with; None for plain pixels.
-        std: channel standard deviations.
-        taps: layers to read; empty where `default_layers` chooses.
-        stem: key of the first weight, whose second dimension counts the input channels (or pixels).
-        head: key of the last weight, whose first dimension counts the classes.
-        side: from the shapes of a state dict to (channels, side) of its square input, where the weights fix it.
-        options: what can be chosen when it is built: 'activation' ('relu', 'tanh'), 'dropout'; empty where it is fixed.
-        small: whether it trains within minutes on a laptop's CPU.
-    """
-
-    name: str
-    title: str
-    build: Callable[..., nn.Module]
-    input_shape: Shape
-    mean: tuple[float, ...] | None
-    std: tuple[float, ...] | None
-    taps: tuple[str, ...]
-    stem: str
-    head: str
-    side: Callable[[Shapes], tuple[int, int]] | None = None
-    options: tuple[str, ...] = ()
-    small: bool = False
-
-    def make(self, classes: int, input_shape: Shape, *, activation: str = "relu", dropout: float = 0.0) -> nn.Module:
-        """A module with fresh weights.
-
-        Args:
-            classes: number of logits.
-            input_shape: (C, H, W).
-            activation: 'relu' or 'tanh'.
-            dropout: share of units left out while training, 0 to below 1.
-
-        Raises:
-            InputError: an option that this architecture does not have, or a value outside what is allowed.
-        """
-        self.check(activation, dropout)
-        chosen = {"activation": activation, "dropout": dropout}
-        return self.build(classes, input_shape, **{k: v for k, v in chosen.items() if k in self.options})
-
-    def check(self, activation: str, dropout: float) -> None:
-        """Raises InputError for an option that this architecture does not have, or a dropout outside 0..1."""
-        if not 0 <= dropout < 1:
-            raise InputError(f"dropout {dropout} was given; it is 0 to below 1")
-        for option, value, usual in (("activation", activation, "relu"), ("dropout", dropout, 0.0)):
-            if value != usual and option not in self.options:
-                raise InputError(f"{self.name!r} has a fixed {option}; leave {option} {value!r} out")
-
-    def measure(self, shapes: Shapes) -> tuple[int, Shape]:
-        """(classes, (C, H, W)) that a state dict of these shapes was made for.
-
-        Raises:
-            ModelError: its first or last weight is missing.
-        """
-        for what, key in (("first", self.stem), ("last", self.head)):
-            if len(shapes.get(key, ())) < 2:
-                raise ModelError(f"the {what} weight of {self.name!r}, {key!r}, is missing")
-        if self.side is not None:
-            channels, side = self.side(shapes)
-            return shapes[self.head][0], (channels, side, side)
-        return shapes[self.head][0], (shapes[self.stem][1], *self.input_shape[1:])
+__all__ = ["ARCHS", "ArchEntry", "find_arch", "list_archs"]
 
 
 def _lenet_side(shapes: Shapes) -> tuple[int, int]:
@@ -109,32 +38,43 @@ def _rows_side(shapes: Shapes) -> tuple[int, int]:
     return (1, row) if row % 3 else (3, row // 3)
 
 
-def _torchvision(name: str, classes: int, input_shape: Shape) -> nn.Module:
-    """A torchvision network with fresh weights."""
-    from fssd_core.vision import torchvision
-
-    options: dict[str, Any] = {"init_weights": False} if name.startswith(("googlenet", "inception")) else {}
-    module = torchvision().models.get_model(name, weights=None, num_classes=classes, **options)
-    assert isinstance(module, nn.Module)
-    return module
-
-
-def _imagenet(name: str, title: str, stem: str, head: str, taps: tuple[str, ...] = ()) -> ArchEntry:
-    build = partial(_torchvision, name)
-    return ArchEntry(name, title, build, (3, 224, 224), IMAGENET_MEAN, IMAGENET_STD, taps, stem, head)
-
-
 def _cifar(depth: int) -> ArchEntry:
     return ArchEntry(
         f"resnet-cifar{depth}", f"ResNet-{depth} for small images (He et al.)", partial(CifarResNet, depth=depth),
         (3, 32, 32), IMAGENET_MEAN, IMAGENET_STD, CifarResNet.taps, "conv1.weight", "linear.weight",
-        options=_OPTIONS, small=depth < 20,
+        options=_OPTIONS, small=depth < 20, spellings=(((r"^fc\.", "linear."),),),
+    )  # fmt: skip
+
+
+def _cifar_b(depth: int) -> ArchEntry:
+    return ArchEntry(
+        f"resnet-cifar{depth}-b", f"ResNet-{depth} for small images, shortcuts with weights",
+        partial(CifarResNetB, depth=depth), (3, 32, 32), CIFAR_MEAN, CIFAR_STD, CifarResNetB.taps, "conv1.weight",
+        "fc.weight", spellings=(_RESNET_SPELLING,),
+    )  # fmt: skip
+
+
+def _small(depth: int) -> ArchEntry:
+    return ArchEntry(
+        f"resnet{depth}-32", f"ResNet-{depth} for 32x32 images (3x3 first convolution, no first pooling)",
+        partial(small_resnet, f"resnet{depth}"), (3, 32, 32), CIFAR_MEAN, CIFAR_STD,
+        ("relu", "layer1", "layer2", "layer3", "layer4", "fc"), "conv1.weight", "fc.weight",
+        spellings=(_RESNET_SPELLING,), assumed="the first convolution has stride 1 and no pooling follows it",
+    )  # fmt: skip
+
+
+def _wide(depth: int, widen: int) -> ArchEntry:
+    return ArchEntry(
+        f"wrn-{depth}-{widen}", f"Wide ResNet {depth}-{widen} for small images",
+        partial(WideResNet, depth=depth, widen=widen), (3, 32, 32), CIFAR_MEAN, CIFAR_STD, WideResNet.taps,
+        "conv1.weight", "fc.weight",
     )  # fmt: skip
 
 
 _OPTIONS = ("activation", "dropout")
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+_RESNET_SPELLING = ((r"\.shortcut\.", ".downsample."), (r"^linear\.", "fc."))  # kuangliu, OpenOOD
 _FMNIST_MEAN, _FMNIST_STD = (0.2860,), (0.3530,)
-_RESNET_TAPS = ("relu", "layer1", "layer2", "layer3", "layer4", "fc")
 _GREY: Shape = (1, 28, 28)
 _ENTRIES = [
     ArchEntry(
@@ -158,25 +98,46 @@ _ENTRIES = [
         "hidden.weight_in", "logits.weight", _rows_side, _OPTIONS, True,
     ),
     *(_cifar(depth) for depth in (8, 14, 20, 32, 44, 56, 110)),
-    *(
-        _imagenet(name, f"{title} (torchvision)", "conv1.weight", "fc.weight", _RESNET_TAPS)
-        for name, title in (
-            ("resnet18", "ResNet-18"), ("resnet34", "ResNet-34"), ("resnet50", "ResNet-50"),
-            ("resnet101", "ResNet-101"), ("resnet152", "ResNet-152"), ("wide_resnet50_2", "Wide ResNet-50-2"),
-            ("resnext50_32x4d", "ResNeXt-50 32x4d"),
-        )
-    ),
-    _imagenet("densenet121", "DenseNet-121 (torchvision)", "features.conv0.weight", "classifier.weight"),
-    _imagenet("vgg16", "VGG-16 (torchvision)", "features.0.weight", "classifier.6.weight"),
-    _imagenet("vgg16_bn", "VGG-16 with batch norm (torchvision)", "features.0.weight", "classifier.6.weight"),
-    _imagenet("mobilenet_v3_small", "MobileNet V3 small (torchvision)", "features.0.0.weight", "classifier.3.weight"),
-    _imagenet("efficientnet_b0", "EfficientNet-B0 (torchvision)", "features.0.0.weight", "classifier.1.weight"),
-    _imagenet("convnext_tiny", "ConvNeXt-T (torchvision)", "features.0.0.weight", "classifier.2.weight"),
-    _imagenet("vit_b_16", "ViT-B/16 (torchvision)", "conv_proj.weight", "heads.head.weight"),
+    *(_cifar_b(depth) for depth in (20, 32, 44, 56)),
+    *(_small(depth) for depth in (18, 34, 50)),
+    *(_wide(depth, widen) for depth, widen in ((16, 4), (16, 8), (28, 10), (34, 10), (40, 2), (40, 4))),
+    *torchvision_entries(),
 ]  # fmt: skip
 ARCHS: dict[str, ArchEntry] = {entry.name: entry for entry in _ENTRIES}
 
 
 def list_archs() -> dict[str, ArchEntry]:
-    """All architectures by name."""
-    return dict(ARCHS)
+    """All architectures by name, the operator's own factories last."""
+    return {**ARCHS, **factory_entries()}
+
+
+def find_arch(name: str) -> ArchEntry:
+    """The entry of that name: of the table ('torchvision/' may be left out), 'timm/NAME', or an operator's factory.
+
+    Raises:
+        ModelError: there is none, or the package it needs is not installed.
+    """
+    for known in (name, PREFIX + name):
+        if known in ARCHS:
+            return ARCHS[known]
+    if name.startswith(TIMM):
+        return timm_entry(name)
+    factories = factory_entries()
+    if name in factories:
+        return factories[name]
+    if ":" in name:
+        raise ModelError(
+            f"{name!r} names Python code, which is called only where the operator allows it: start with "
+            f"--factory {name}"
+        )
+    raise ModelError(f"no architecture {name!r}{did_you_mean(name, list_archs()) if _close(name) else _SOME}")
+
+
+def _close(name: str) -> bool:
+    return bool(get_close_matches(name, ARCHS, n=1))
+
+
+_SOME = (
+    "; `fssd list archs` shows all (lenet, mlp, resnet-cifar20, wrn-40-2, torchvision/resnet50, ...), and timm/NAME is "
+    "any network of the package timm"
+)

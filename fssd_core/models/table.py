@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from fssd_core.errors import InputError, ModelError, did_you_mean
-from fssd_core.extractor import FeatureExtractor, default_layers
-from fssd_core.models.archs import ARCHS, ArchEntry
+from fssd_core.extractor import FeatureExtractor
+from fssd_core.models.archs import find_arch
+from fssd_core.models.entry import ArchEntry
+from fssd_core.models.factories import build_factory, is_factory
 from fssd_core.models.nets import Shape
+from fssd_core.models.recognise import Fit, fill, fit_to, recognised
 from fssd_core.models.registry import (
     REGISTERED,
     RUN_PREFIX,
@@ -24,7 +29,10 @@ from fssd_core.models.registry import (
     run_ids,
     series_folder,
 )
-from fssd_core.models.weights import ask_for_arch, fill, fitting_archs, read_weights
+from fssd_core.models.timm_nets import TIMM
+from fssd_core.models.torchvision_nets import PREFIX
+from fssd_core.models.tree import choose_layers, module_tree
+from fssd_core.models.weights import read_weights
 
 __all__ = ["REGISTERED", "LoadedModel", "ModelEntry", "list_models", "load_model"]
 
@@ -44,7 +52,8 @@ class LoadedModel:
         std: C channel standard deviations.
         step: training step, if known.
         metadata: text that the weight file carries.
-        weight_hash: SHA-256 of the weight file's bytes.
+        weight_hash: SHA-256 of the weight file's bytes; of the weights themselves where there is no file.
+        notes: what must be known of how it was read, in words.
     """
 
     ref: str
@@ -58,6 +67,7 @@ class LoadedModel:
     step: int | None
     metadata: dict[str, str]
     weight_hash: str
+    notes: tuple[str, ...] = ()
 
     def extractor(
         self, layers: Sequence[str] | None = None, *, device: str | torch.device | None = None
@@ -72,13 +82,15 @@ class LoadedModel:
         )
 
 
-def load_model(ref: str, *, arch: str | None = None, step: int | None = None) -> LoadedModel:
+def load_model(ref: str, *, arch: str | None = None, step: int | None = None, part: str | None = None) -> LoadedModel:
     """The network of a registered checkpoint, a weight file, or a folder of `step-*.safetensors`.
 
     Args:
-        ref: 'demo/lenet' (its last step), 'demo/lenet@900', 'run/<id>', or a path.
+        ref: 'demo/lenet' (its last step), 'demo/lenet@900', 'run/<id>', a path; 'torchvision/NAME' or 'timm/NAME' for
+            an untrained network; or a factory that the operator named.
         arch: architecture of a file that does not say it and fits several or none; must agree with one that does.
         step: training step of a registered checkpoint or folder; None for the last.
+        part: which state dict of a training checkpoint that holds several; None for the usual one.
 
     Raises:
         ModelError: unknown name, step or architecture, or a file that cannot be used; the message says what to do.
@@ -92,6 +104,8 @@ def load_model(ref: str, *, arch: str | None = None, step: int | None = None) ->
     if registered:
         path, step = at_step(name, checkpoints(series_folder(name)), step)
         return _load(f"{name}@{step}", path, arch, step)
+    if is_factory(ref) or ref.startswith((PREFIX, TIMM)):
+        return _unfiled(ref)
     path = Path(ref).expanduser()
     if path.is_dir():
         path, step = at_step(ref, checkpoints(path), step)
@@ -103,45 +117,86 @@ def load_model(ref: str, *, arch: str | None = None, step: int | None = None) ->
         raise ModelError(
             f"no model {ref!r}{did_you_mean(name, known)}; a .safetensors, .pt or .pth file is allowed too"
         )
-    loaded = _load(ref, path, arch, None)
+    loaded = _load(ref, path, arch, None, part)
     if step not in (None, loaded.step):
         raise ModelError(f"{ref}: step {step} was asked for, the file holds step {loaded.step}")
     return loaded
 
 
-def _load(ref: str, path: Path, arch: str | None, step: int | None) -> LoadedModel:
-    weights = read_weights(path)
+def _load(ref: str, path: Path, arch: str | None, step: int | None, part: str | None = None) -> LoadedModel:
+    weights = read_weights(path, part=part)
     said = weights.metadata.get("arch")
-    if arch is not None and said is not None and arch != said:
+    if arch is not None and said is not None and find_arch(arch) is not find_arch(said):
         raise ModelError(f"{path}: the file says its architecture is {said!r}, {arch!r} was asked for; leave it out")
     name = arch or said
-    if name is None:
-        fitting = fitting_archs(weights)
-        if len(fitting) != 1:
-            raise ask_for_arch(path, weights)
-        name = fitting[0]  # names and shapes fit this one alone
-    if name not in ARCHS:
-        raise ModelError(f"{path}: no architecture {name!r}{did_you_mean(name, ARCHS)}")
-    entry = ARCHS[name]
-    classes, input_shape = _measure(entry, weights.shapes)
-    input_shape = _shape(path, weights.metadata, input_shape)
-    module = _build(entry, classes, input_shape, path, weights.metadata)
-    fill(module, weights, path, name)
-    mean, std = _normalisation(path, weights.metadata, entry, input_shape[0])
-    taps = tuple(t for t in weights.metadata.get("taps", "").split(",") if t) or entry.taps or default_layers(module)
+    fit = recognised(weights, path) if name is None else fit_to(name, weights, path)
+    entry = fit.entry
+    input_shape = _shape(path, weights.metadata, fit.input_shape)
+    module = _build(entry, fit.classes, input_shape, path, weights.metadata)
+    if is_factory(entry.name):
+        facts = _attributes(entry.name, module, entry)
+        input_shape = _shape(path, weights.metadata, facts.get("input_shape", input_shape))
+        fit = replace(fit, mean=facts.get("mean", fit.mean), std=facts.get("std", fit.std))
+    fill(module, fit, path)
+    mean, std = _normalisation(path, weights.metadata, fit, input_shape[0])
+    taps = tuple(t for t in weights.metadata.get("taps", "").split(",") if t) or _taps(entry, module, input_shape)
     known = weights.metadata.get("step", "")
     step = int(known) if step is None and known.isdigit() else step
     return LoadedModel(
-        ref, name, module.eval(), taps, input_shape, classes, mean, std, step, weights.metadata, weights.digest
-    )
+        ref, entry.name, module.eval(), taps, input_shape, fit.classes, mean, std, step, weights.metadata,
+        weights.digest, (*weights.notes, *fit.notes),
+    )  # fmt: skip
 
 
-def _measure(entry: ArchEntry, shapes: dict[str, tuple[int, ...]]) -> tuple[int, Shape]:
-    """What the weights say; the usual where the first or last of them is missing, for `fill` says more about that."""
-    try:
-        return entry.measure(shapes)
-    except ModelError:
-        return 10, entry.input_shape
+def _unfiled(ref: str) -> LoadedModel:
+    """A network without a file: of the operator's factory, or untrained, its weights drawn with seed 0."""
+    entry = find_arch(ref)
+    made = is_factory(ref)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = build_factory(ref) if made else entry.build(1000, entry.input_shape)
+    facts = _attributes(ref, module, entry) if made else {}
+    input_shape = facts.get("input_shape", entry.input_shape)
+    classes = int(module.eval()(torch.zeros(2, *input_shape)).shape[1]) if made else 1000
+    return LoadedModel(
+        ref, entry.name, module.eval(), _taps(entry, module, input_shape), input_shape, classes,
+        facts.get("mean", entry.mean), facts.get("std", entry.std), None if made else 0, {}, _digest(module),
+        () if made else ("its weights are random (seed 0): nothing was trained, and nothing is downloaded",),
+    )  # fmt: skip
+
+
+def _attributes(ref: str, module: nn.Module, entry: ArchEntry) -> dict[str, Any]:
+    """`input_shape`, `mean` and `std` that a factory's network carries.
+
+    Raises:
+        ModelError: one of them cannot be used.
+    """
+    facts: dict[str, Any] = {}
+    for name in ("input_shape", "mean", "std"):
+        value = getattr(module, name, None)
+        if value is not None:
+            try:
+                facts[name] = tuple(float(v) for v in value) if name != "input_shape" else tuple(int(v) for v in value)
+            except (TypeError, ValueError) as error:
+                raise ModelError(f"factory {ref}: its attribute {name} {value!r} is no list of numbers") from error
+    if len(facts.get("input_shape", entry.input_shape)) != 3 or len(facts.get("mean", ())) != len(facts.get("std", ())):
+        raise ModelError(f"factory {ref}: input_shape is (channels, height, width); mean and std are given together")
+    return facts
+
+
+def _digest(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _taps(entry: ArchEntry, module: nn.Module, input_shape: Shape) -> tuple[str, ...]:
+    """The architecture's own layers, else the block ends that a forward pass reaches, large maps read as means."""
+    if entry.taps:
+        return entry.taps
+    return choose_layers(module, module_tree(module, input_shape), pooled=True)
 
 
 def _shape(path: Path, metadata: dict[str, str], measured: Shape) -> Shape:
@@ -171,10 +226,13 @@ def _build(entry: ArchEntry, classes: int, input_shape: Shape, path: Path, metad
 
 
 def _normalisation(
-    path: Path, metadata: dict[str, str], entry: ArchEntry, channels: int
+    path: Path, metadata: dict[str, str], fit: Fit, channels: int
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """(mean, std) of the file, else the architecture's usual."""
+    """(mean, std) of the file, else of a normalisation among its weights, else the architecture's usual."""
+    entry = fit.entry
     if "mean" not in metadata and "std" not in metadata:
+        if fit.mean is not None and fit.std is not None:
+            return (fit.mean * channels)[:channels], (fit.std * channels)[:channels]
         fits = entry.mean is not None and len(entry.mean) == channels
         return (entry.mean, entry.std) if fits else (None, None)
     try:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import pickletools
+import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fssd_core.errors import ModelError
-from fssd_core.models.archs import ARCHS, ArchEntry
+from fssd_core.errors import ModelError, did_you_mean
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
+_WRAPPERS = (
+    *("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params"),
+    *("ema", "model_ema", "ema_model", "ema_state_dict", "state_dict_ema", "model_ema_state_dict"),
+)
 _PREFIXES = ("module.", "_orig_mod.")
+_MOST_PICKLE = 16 * 2**20  # bytes of a pickle that are searched for words
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +36,15 @@ class WeightFile:
         state: tensors by name, on the CPU, floating ones float32, prefixes of wrappers taken off.
         metadata: text by name (safetensors only).
         digest: SHA-256 of the file's bytes.
+        parts: where state dicts lie in it ('state_dict', 'model.state_dict'); empty where it is one itself.
+        notes: what must be known of the reading, in words.
     """
 
     state: dict[str, Tensor]
     metadata: dict[str, str]
     digest: str
+    parts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -43,8 +52,12 @@ class WeightFile:
         return {name: tuple(tensor.shape) for name, tensor in self.state.items()}
 
 
-def read_weights(path: Path) -> WeightFile:
+def read_weights(path: Path, *, part: str | None = None) -> WeightFile:
     """The tensors, metadata and hash of a weight file.
+
+    Args:
+        path: .safetensors, or what torch.save wrote.
+        part: which state dict of a training checkpoint ('state_dict_ema'); None for the usual one.
 
     Raises:
         ModelError: missing, of another kind, empty, damaged, holding code or no tensors, or values that are not finite.
@@ -59,10 +72,19 @@ def read_weights(path: Path) -> WeightFile:
         raise ModelError(f"{path}: the file cannot be read ({error.strerror or error})") from error
     if empty:
         raise ModelError(f"{path}: the file is empty; copy or save it again")
-    state, metadata = _safetensors(path) if path.suffix.lower() == ".safetensors" else (_torch_file(path), {})
+    if path.suffix.lower() == ".safetensors":
+        state, metadata = _safetensors(path)
+        parts: tuple[str, ...] = ()
+        notes: tuple[str, ...] = ()
+        if part is not None:
+            raise ModelError(f"{path}: a .safetensors file has no parts; leave {part!r} out")
+    else:
+        metadata = {}
+        state, parts, notes = _state_dict(_torch_file(path), path, part)
+    _check_real(path, state)
     state = {k: v.float() if v.is_floating_point() else v for k, v in _without_prefix(state).items()}
     _check_finite(path, state)
-    return WeightFile(state, metadata, digest)
+    return WeightFile(state, metadata, digest, parts, notes)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -78,66 +100,6 @@ def read_metadata(path: Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: the file cannot be read ({_first_line(error)}); copy or save it again") from error
-
-
-def fill(module: nn.Module, weights: WeightFile, path: Path, arch: str) -> None:
-    """Loads the weights into the module.
-
-    Raises:
-        ModelError: names or shapes that do not fit, the first of them listed, and architectures that would.
-    """
-    own = {k: tuple(v.shape) for k, v in module.state_dict().items()}
-    given = weights.shapes
-    missing = [k for k in own if k not in given and not k.endswith("num_batches_tracked")]
-    unexpected = [k for k in given if k not in own]
-    other = [f"{k} {given[k]} instead of {own[k]}" for k in own if k in given and given[k] != own[k]]
-    if missing or unexpected or other:
-        lines = [
-            f"{len(names)} {what} ({', '.join(names[:3])}{' ...' if len(names) > 3 else ''})"
-            for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
-            if names
-        ]
-        raise ModelError(f"{path}: the weights do not fit {arch!r}: {'; '.join(lines)}{_suggest(weights, arch)}")
-    module.load_state_dict(weights.state, strict=False)
-
-
-def fitting_archs(weights: WeightFile) -> list[str]:
-    """Names of the known architectures whose state dict has exactly these names and shapes."""
-    return [name for name, entry in ARCHS.items() if _fits(entry, weights.shapes)]
-
-
-def _fits(entry: ArchEntry, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    if entry.stem not in shapes or entry.head not in shapes:
-        return False
-    try:
-        with torch.device("meta"):
-            module = entry.build(*entry.measure(shapes))
-    except (ModelError, RuntimeError, ValueError, IndexError):
-        return False
-    own = {k: tuple(v.shape) for k, v in module.state_dict().items()}
-    counters = {k for k in own if k.endswith("num_batches_tracked")}
-    return set(own) - counters == set(shapes) - counters and all(own[k] == s for k, s in shapes.items())
-
-
-def _suggest(weights: WeightFile, arch: str) -> str:
-    names = [name for name in fitting_archs(weights) if name != arch]
-    if names:
-        return f". They fit {' or '.join(map(repr, names))}"
-    return ". They fit none of the known architectures (`fssd list archs`)"
-
-
-def ask_for_arch(path: Path, weights: WeightFile) -> ModelError:
-    """The error for a file that does not say its architecture."""
-    names = fitting_archs(weights)
-    if names:
-        return ModelError(
-            f"{path}: the file does not say its architecture; its weights fit --arch {' or '.join(names)}"
-        )
-    some = ", ".join(list(weights.state)[:4])
-    return ModelError(
-        f"{path}: the file does not say its architecture, and its weights ({some} ...) fit none of the known; "
-        f"give --arch, one of {', '.join(ARCHS)}"
-    )
 
 
 def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -160,12 +122,14 @@ UNREADABLE = (
         TypeError,
         LookupError,
         AttributeError,
+        AssertionError,
+        MemoryError,
     ),  # torch's unpickler on bytes that are no pickle
 )
 
 
-def _torch_file(path: Path) -> dict[str, Tensor]:
-    archive = zipfile.is_zipfile(path)
+def _torch_file(path: Path) -> Any:
+    archive = _is_archive(path)
     if archive and _is_script(path):
         raise ModelError(
             f"{path}: this is a TorchScript program, which is code and is never run here. Save its state dict: "
@@ -174,40 +138,114 @@ def _torch_file(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # on pickle protocols: refused files get our own message
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         with path.open("rb") as file:
             is_pickle = archive or file.read(1) == b"\x80"
         if is_pickle and isinstance(error, pickle.UnpicklingError) and "nsupported" in str(error):
-            raise ModelError(
-                f"{path}: the file holds Python objects, not only weights; opening it could run code, so it was "
-                "refused. If you trust it, convert it:\n"
-                f"    model = torch.load({str(path)!r}, weights_only=False)\n"
-                "    torch.save(model.state_dict(), 'weights.pt')"
-            ) from error
+            raise _refused(path, str(error)) from error
         raise ModelError(
             f"{path}: the file is damaged, cut off or not written by torch.save ({_first_line(error)}); copy or save "
             "it again"
         ) from error
-    return _state_dict(content, path)
+
+
+def _refused(path: Path, words: str) -> ModelError:
+    """The error for a file with Python objects in it: what they are, and the two lines that convert it."""
+    asked = re.search(r"GLOBAL ([\w.]{1,100})", words)
+    holds = f" ({asked[1]})" if asked else ""
+    wrapper = _pickled_wrapper(path)
+    name, value = ("model", "model.state_dict()") if wrapper is None else ("checkpoint", f"checkpoint[{wrapper!r}]")
+    return ModelError(
+        f"{path}: the file holds Python objects{holds}, not only weights; opening it could run code, so it was "
+        "refused. If you trust it, convert it:\n"
+        f"    {name} = torch.load({str(path)!r}, weights_only=False)\n"
+        f"    torch.save({value}, 'weights.pt')"
+    )
+
+
+def _pickled_wrapper(path: Path) -> str | None:
+    """The name under which a pickled dict holds its state dict, found by reading the pickle's words: nothing is run."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                name = next(n for n in archive.namelist() if n.endswith("data.pkl"))
+                with archive.open(name) as file:
+                    content = file.read(_MOST_PICKLE)
+        else:
+            with path.open("rb") as other:
+                content = other.read(_MOST_PICKLE)
+        steps = (step for step in pickletools.genops(content) if step[0].name not in ("PROTO", "FRAME"))
+        if next(steps)[0].name != "EMPTY_DICT":
+            return None
+        return next(str(word) for _, word, _ in steps if isinstance(word, str) and word in _WRAPPERS)
+    except (ValueError, StopIteration, OSError, zipfile.BadZipFile, UnicodeDecodeError, struct.error, RuntimeError):
+        return None
 
 
 def _is_script(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any("/code/" in name for name in archive.namelist())
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
         return False
 
 
-def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
-    """The state dict itself, or the one inside a training checkpoint."""
-    for wrapper in ("", *_WRAPPERS):
-        inner = content.get(wrapper) if wrapper and isinstance(content, dict) else content
-        if isinstance(inner, dict) and inner and all(isinstance(v, Tensor) for v in inner.values()):
-            return {str(k): v for k, v in inner.items()}
-    has = f"a dict of {', '.join(map(str, list(content)[:5]))}" if isinstance(content, dict) else type(content).__name__
-    raise ModelError(f"{path}: no state dict was found in it (it holds {has}); save model.state_dict()")
+def _is_archive(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # a zip over several disks, says Python 3.11
+        return False
+
+
+def _check_real(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Refuses tensors that are not there: a file of a KiB can claim a value repeated a billion times.
+
+    Raises:
+        ModelError: sparse, quantised or empty-handed tensors, or more values than the file has room for.
+    """
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise ModelError(f"{path}: weights {name!r} are sparse, quantised or without values; save plain tensors")
+    values = sum(tensor.numel() for tensor in state.values())
+    if values > 8 * path.stat().st_size:
+        raise ModelError(
+            f"{path}: it claims {values:,} values, more than its {path.stat().st_size:,} bytes can hold; save whole "
+            "tensors (tensor.contiguous())"
+        )
+
+
+def _state_dict(
+    content: Any, path: Path, part: str | None
+) -> tuple[dict[str, Tensor], tuple[str, ...], tuple[str, ...]]:
+    """(state dict, where state dicts lie, notes): the file itself, or one inside a training checkpoint."""
+    found = dict(_state_dicts(content, "", 0))
+    if "" in found:
+        return found[""], (), ()
+    if not found:
+        has = (
+            f"a dict of {', '.join(map(str, list(content)[:5]))}"
+            if isinstance(content, dict)
+            else type(content).__name__
+        )
+        raise ModelError(f"{path}: no state dict was found in it (it holds {has}); save model.state_dict()")
+    if part is not None and part not in found:
+        raise ModelError(f"{path}: it holds no state dict {part!r}{did_you_mean(part, found)}")
+    chosen = part or next(iter(found))
+    others = [name for name in found if name != chosen]
+    note = f"the weights are those of {chosen!r}; the file also holds {', '.join(map(repr, others))}" if others else ""
+    return found[chosen], tuple(found), (note,) if note else ()
+
+
+def _state_dicts(content: Any, name: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """(path, state dict) in a dict of dicts, the usual names in the usual order; at most three deep."""
+    if not isinstance(content, dict) or not content:
+        return
+    if all(isinstance(v, Tensor) for v in content.values()):
+        yield name, {str(k): v for k, v in content.items()}
+    elif depth < 3:
+        for wrapper in _WRAPPERS:
+            yield from _state_dicts(content.get(wrapper), f"{name}.{wrapper}".lstrip("."), depth + 1)
 
 
 def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -126,9 +126,9 @@ def files(tmp_path) -> dict[str, Path]:
 def test_the_report_says_what_was_done(report):
     got = report(*SCORE, "--epsilon", "0.01", "--alpha=-0.1,0.9,0,2e-3")
     assert list(got) == [
-        "model", "arch", "ind", "ood", "epsilon", "gradient", "noise_samples", "seed", "layers", "alpha", "alpha_rule",
-        "labels_used", "n_ind", "n_ood", "auroc", "aupr_in", "aupr_out", "fpr80", "fpr95", "detection_error",
-        "per_layer_auroc", "seconds",
+        "model", "arch", "ind", "ood", "epsilon", "gradient", "precision", "shared_perturbation", "noise_samples",
+        "seed", "layers", "alpha", "alpha_rule", "labels_used", "n_ind", "n_ood", "auroc", "aupr_in", "aupr_out",
+        "fpr80", "fpr95", "detection_error", "per_layer_auroc", "seconds", "leaks",
     ]  # fmt: skip
     assert (got["model"], got["ind"], got["ood"]) == ("demo/lenet", "fmnist:test", "mnist")
     assert (got["epsilon"], got["gradient"], got["noise_samples"], got["seed"]) == (0.01, "sign", 100, 0)
@@ -248,7 +248,7 @@ BAD_SCORE = [
     ({"ood": "{empty}/none.npz"}, "no file or folder"),
     ({"ood": "{empty}"}, "the folder is empty"),
     ({"ood": "{cut.npz}"}, "not a whole .npz file"),
-    ({"ood": "{text.txt}"}, "not a whole .npz file"),
+    ({"ood": "{text.txt}"}, "end in '.txt' are not read as images"),
     ({"ood": "{floats.npz}"}, "uint8 (0..255) is needed"),
     ({"ood": "{no-images.npz}"}, "no array `images`"),
     ({"ood": "{three.npz}"}, "3 ood images are too few"),

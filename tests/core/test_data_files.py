@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fssd_core.data import folder as folder_module
 from fssd_core.data import load_data
 from fssd_core.data import npz as npz_module
+from fssd_core.data import pictures as pictures_module
 from fssd_core.errors import DataError
 
 RNG = np.random.default_rng(5)
@@ -296,7 +296,7 @@ def test_a_folder_without_files_or_without_pictures(tmp_path):
 def test_decompression_bombs_are_not_opened(tmp_path, monkeypatch):
     picture(tmp_path / "a.png", GREY[0])
     picture(tmp_path / "big.png", np.zeros((300, 300), np.uint8))
-    monkeypatch.setattr(folder_module, "MAX_PIXELS", 80_000)
+    monkeypatch.setattr(pictures_module, "MAX_PIXELS", 80_000)
     data = load_data(str(tmp_path))
     assert len(data) == 1
     assert "big.png (300x300 is more than" in data.notes[0]
@@ -311,7 +311,7 @@ def test_large_pictures_without_a_wanted_shape_are_made_smaller(tmp_path):
 
 def test_more_pictures_than_memory_are_refused_before_reading(tmp_path, monkeypatch):
     picture(tmp_path / "a.png", GREY[0])
-    monkeypatch.setattr(folder_module, "MAX_BYTES", 62)
+    monkeypatch.setattr(pictures_module, "MAX_BYTES", 62)
     with pytest.raises(DataError, match="1 pictures of 7x9 pixels are more than"):
         load_data(str(tmp_path))
 
