@@ -150,12 +150,14 @@ def _address(number: int) -> str:
 async def _bare(url: str, draw: random.Random, over: Callable[[], bool], seen: Seen, *, query: str = "") -> None:
     """A session on a bare websocket; with a query it asks for what is not computed yet."""
     steps = next(m.steps for m in list_models() if m.name == "demo/lenet")
-    while not over():
+    moved = False
+    while not (moved and over()):
         begun = time.monotonic()
         async with SocketSession(url, query=query) as session:
             seen.opened.append(time.monotonic() - begun)
             walk = _Walk(draw, STEPS - 1, STEPS - 1)
-            while not over():
+            while not (moved and over()):
+                moved = True  # however slow the machine, everybody moves once
                 await session.idle(draw.uniform(*THINK))
                 walk.step()
                 spent = await session.choose("Training step", f"{steps[walk.at]:,}")
