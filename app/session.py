@@ -213,7 +213,7 @@ def _show_progress(job: Job) -> None:
     if job.over:
         st.rerun()
     left, right = st.columns([5, 1], vertical_alignment="center")
-    left.progress(job.share, text=f"**{job.name}** · {standing(job)}")
+    left.progress(job.share, text=f"**{inert(job.name)}** · {standing(job)}")
     if right.button("Cancel", key=f"cancel:{id(job)}", icon=":material/close:", width="stretch"):
         worker().cancel(job)
         st.rerun()
