@@ -30,6 +30,8 @@ def settle(page: Page, *, quiet: float = 1.2, marker: str = "canvas:visible") ->
     page.wait_for_selector("h1", timeout=60_000)
     page.locator(marker).first.wait_for(timeout=60_000)
     page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
+    drawn = "[...document.querySelectorAll('.stPlotlyChart')].every(e => e.querySelector('.main-svg .trace, .hm'))"
+    page.wait_for_function(drawn, timeout=60_000)
     time.sleep(quiet)
 
 
@@ -119,6 +121,9 @@ def main() -> None:
             still(browser, "features-dark", "/?view=UMAP&layer=fc1", width=1440, height=1080, dark=True)
             still(browser, "tuning", "/tuning", width=1440, height=1250)
             still(browser, "inspect", "/inspect?set=mnist&row=17", width=1440, height=1250)
+            still(browser, "methods", "/methods", width=1440, height=1250)
+            still(browser, "corruptions", "/corruptions", width=1440, height=1250)
+            still(browser, "own-model", "/own_model", width=1440, height=700)
             film_still(browser, "film", "/film?film_step=938", pins=(3, 700, 1300))
             film_still(browser, "film-dark", "/film?film_radius=absolute", dark=True)
             film(browser)
