@@ -56,9 +56,9 @@ def deciding_words(found: Inspection, *, most: int = 4) -> str:
 
 
 def decimals(found: Inspection) -> int:
-    """Decimals that show two significant ones of the ind spread, more where score and threshold would look alike."""
+    """Decimals that show three significant ones of the ind spread, more where score and threshold would look alike."""
     least = 1 if found.spread < 100 else 0
-    digits = max(least, 1 - int(np.floor(np.log10(found.spread)))) if found.spread > 0 else 1
+    digits = max(least, 2 - int(np.floor(np.log10(found.spread)))) if found.spread > 0 else 1
     while digits < 6 and found.score != found.threshold and abs(found.score - found.threshold) < 10.0**-digits:
         digits += 1
     return min(digits, 6)

@@ -264,7 +264,7 @@ def test_the_sentence():
     weights = Weights((2, 0.1), ("a", "b"))
     low = judge(made([0.1, 1]), ind=IND, weights=weights, threshold=7.6)
     assert plain_words(low) == (
-        "Rejected as out-of-distribution: score 0.3 below the threshold 7.6; none of 5 ind images scores lower."
+        "Rejected as out-of-distribution: score 0.30 below the threshold 7.60; none of 5 ind images scores lower."
     )
     high = judge(made([4.4, 45]), ind=IND, weights=weights, threshold=7.6)
     assert plain_words(high) == (
@@ -279,7 +279,7 @@ def test_the_sentence():
 
 def test_a_threshold_that_accepts_nothing():
     found = judge(made([4.4, 45]), ind=IND, weights=Weights((2, 0.1), ("a", "b")), threshold=float("inf"))
-    assert "accepts no image at all; score 13.3, 80.0 % of ind images score lower" in plain_words(found)
+    assert "accepts no image at all; score 13.30, 80.0 % of ind images score lower" in plain_words(found)
     assert (found.accepted, found.threshold_below) == (False, 1)
 
 
