@@ -268,7 +268,7 @@ def test_the_sentence():
     )
     high = judge(made([4.4, 45]), ind=IND, weights=weights, threshold=7.6)
     assert plain_words(high) == (
-        "Accepted as in-distribution: score 13.3 above the threshold 7.6; 80.0 % of ind images score lower."
+        "Accepted as in-distribution: score 13.30 above the threshold 7.60; 80.0 % of ind images score lower."
     )
     close = judge(made([3.0, 10.0]), ind=IND, weights=weights, threshold=7.00003)
     assert "7.00000 below the threshold 7.00003" in plain_words(close)
@@ -287,10 +287,10 @@ def test_the_deciding_layers_in_words():
     ind = LayerScores(np.array([[1, 1, 1], [2, 1, 1], [3, 1, 1]], np.float32), ("a", "b", "c"))
     weights = Weights((1, -1, 0.5), ("a", "b", "c"))
     found = judge(made([0.5, 5, 2]), ind=ind, weights=weights, threshold=0.0)
-    words = "The score is 5.00 below the ind median 1.50: "
-    assert deciding_words(found) == words + "b −4.00, a −1.50, c +0.50."
-    assert deciding_words(found, most=1) == words + "b −4.00, 2 other layers −1.00."
-    assert deciding_words(found, most=2) == words + "b −4.00, a −1.50, 1 other layer +0.50."
+    words = "The score is 5.000 below the ind median 1.500: "
+    assert deciding_words(found) == words + "b −4.000, a −1.500, c +0.500."
+    assert deciding_words(found, most=1) == words + "b −4.000, 2 other layers −1.000."
+    assert deciding_words(found, most=2) == words + "b −4.000, a −1.50, 1 other layer +0.50."
     same = judge(made([2, 1, 1]), ind=ind, weights=weights, threshold=0.0)
     assert deciding_words(same) == "The score is the ind median, 1.50; no layer moves it."
 
