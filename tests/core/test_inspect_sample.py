@@ -290,9 +290,9 @@ def test_the_deciding_layers_in_words():
     words = "The score is 5.000 below the ind median 1.500: "
     assert deciding_words(found) == words + "b −4.000, a −1.500, c +0.500."
     assert deciding_words(found, most=1) == words + "b −4.000, 2 other layers −1.000."
-    assert deciding_words(found, most=2) == words + "b −4.000, a −1.50, 1 other layer +0.50."
+    assert deciding_words(found, most=2) == words + "b −4.000, a −1.500, 1 other layer +0.500."
     same = judge(made([2, 1, 1]), ind=ind, weights=weights, threshold=0.0)
-    assert deciding_words(same) == "The score is the ind median, 1.50; no layer moves it."
+    assert deciding_words(same) == "The score is the ind median, 1.500; no layer moves it."
 
 
 def test_picks_by_hand():
