@@ -14,6 +14,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -238,7 +239,8 @@ def people(
     seen = Seen()
     with serving(home) as server:
         alone, before = server.held(), server.worked()
-        version = asyncio.run(_all(server, sessions, browsers, seconds, seed, seen))
+        with ThreadPoolExecutor(1) as apart:  # a caller may have an event loop of its own
+            version = apart.submit(lambda: asyncio.run(_all(server, sessions, browsers, seconds, seed, seen))).result()
         tracebacks, worked = server.tracebacks(), server.worked() - before
     third = max(1, len(seen.memory) // 3)
     return {
