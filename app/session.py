@@ -124,16 +124,21 @@ def offered(kind: str) -> list[str]:
     root = data_root()
     if root is None:
         return []
-    base = root.resolve()
     found = []
-    for path in sorted([*base.glob("*"), *base.glob("*/*")]):
-        if not path.resolve().is_relative_to(base) or path.name.startswith("."):
-            continue
+    for path in below(root):
         endings = WEIGHT_ENDINGS if kind == "model" else SET_ENDINGS
         is_file = path.is_file() and path.name.lower().endswith(endings)
         if is_file or (kind == "data" and path.is_dir() and _holds_images(path)):
             found.append(str(path))
     return found[:MAX_OFFERED]
+
+
+def below(root: Path) -> Iterator[Path]:
+    """What lies at most two folders below the root, in order; hidden names and links that lead outside are left out."""
+    base = root.resolve()
+    for path in sorted([*base.glob("*"), *base.glob("*/*")]):
+        if path.resolve().is_relative_to(base) and not path.name.startswith("."):
+            yield path
 
 
 def _holds_images(folder: Path) -> bool:
@@ -241,15 +246,17 @@ def mode() -> theme.Mode:
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
-def show_notes(study: Study) -> None:
-    """What must be known of the chosen sets: converted images, files that could not be read."""
+def show_notes(study: Study) -> tuple[Leak, ...]:
+    """What must be known of the chosen sets: converted images, files that could not be read; gives their leaks."""
     for ref in (study.ind, *study.ood):
         notes = open_data(study, ref, root=data_root()).notes
         if notes:
             st.warning(f"**{inert(title_of(ref))}**: {inert('. '.join(notes))}", icon=":material/info:")
-    for leak in leaks(study):
+    found = leaks(study)
+    for leak in found:
         if leak.share >= SMALL:
             st.warning(f"**Leak**: {_told(study, leak)}.", icon=":material/content_copy:")
+    return found
 
 
 def leaks(study: Study) -> tuple[Leak, ...]:
@@ -278,8 +285,8 @@ def _told(study: Study, leak: Leak) -> str:
     return inert(words)
 
 
-def show_small_leaks(study: Study) -> None:
+def show_small_leaks(study: Study, found: tuple[Leak, ...]) -> None:
     """The leaks too small to change what is shown, said where alpha is fitted."""
-    small = [_told(study, leak) for leak in leaks(study) if leak.share < SMALL]
+    small = [_told(study, leak) for leak in found if leak.share < SMALL]
     if small:
         st.caption(f":material/content_copy: {'. '.join(small)}.")

@@ -50,12 +50,14 @@ class Kept:
                     found = self._values[key][0]
                     return found  # noqa: RET504 - the type is said above
             try:
-                value = make()
+                value = make()  # outside the lock of all: a download may take minutes
                 size = size_of(value)
-            finally:
+            except BaseException:
                 with self._lock:
                     self._making.pop(key, None)
+                raise
             with self._lock:
+                self._making.pop(key, None)
                 self._values[key] = (value, size)
                 self.held += size
                 while self.held > self._budget() and len(self._values) > 1:

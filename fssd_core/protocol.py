@@ -144,8 +144,7 @@ def deal(
 def _fresh(images: ImageSet, seen: set[bytes]) -> npt.NDArray[np.int64]:
     """Positions of the images whose pixels were not seen before; all are seen afterwards."""
     positions = []
-    for position, image in enumerate(images.images):
-        digest = hashlib.blake2b(image.data, digest_size=16).digest()
+    for position, digest in enumerate(images.image_digests):
         if digest not in seen:
             seen.add(digest)
             positions.append(position)

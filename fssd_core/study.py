@@ -14,7 +14,7 @@ from fssd_core import ensemble
 from fssd_core.data import ImageSet, load_data
 from fssd_core.errors import DataError, InputError, ModelError, did_you_mean
 from fssd_core.extractor import FeatureExtractor
-from fssd_core.memory import kept
+from fssd_core.memory import KEPT, kept
 from fssd_core.models import LoadedModel, load_model, weight_file
 from fssd_core.precision import check_precision, in_precision
 from fssd_core.runtime import Progress, generator, silent
@@ -135,6 +135,11 @@ def open_model(study: Study) -> LoadedModel:
     return _opened(study.model, study.arch, study.step, stamp(study.model, study.step))
 
 
+def open_named(ref: str) -> LoadedModel:
+    """A network by its reference, shared as `open_model`'s are; read again when its file has changed."""
+    return _opened(ref, None, None, stamp(ref, None))
+
+
 @kept
 def _opened(ref: str, arch: str | None, step: int | None, stamp: tuple[int, int] | None) -> LoadedModel:
     return load_model(ref, arch=arch, step=step)
@@ -155,12 +160,12 @@ def open_data(study: Study, ref: str, *, root: Path | None = None, count: int | 
     full = load_data(ref, shape=shape, root=root)
     if len(full) == 0:
         raise DataError(f"{ref!r} has 0 images; choose another set")
-    return _sample(full, study.samples if count is None else count, study.seed, shape)
-
-
-@kept
-def _sample(full: ImageSet, count: int | None, seed: int, shape: tuple[int, int, int]) -> ImageSet:
-    return full.sample(count, seed=seed).fitted(shape)
+    drawn = study.samples if count is None else count
+    # what the set is, not the set itself: a key must not keep a large one alive
+    facts = (full.name, full.fingerprint(), full.rows.tobytes(), full.classes, full.notes)
+    return KEPT.get(
+        ("sample", *facts, drawn, study.seed, shape), lambda: full.sample(drawn, seed=study.seed).fitted(shape)
+    )
 
 
 def study_layers(study: Study) -> tuple[str, ...]:
@@ -362,6 +367,15 @@ def weights_by_rule(
         return ensemble.pseudo_ood(comparison.fit_ind, pseudo())
     if rule == "logistic":
         return ensemble.logistic(comparison.fit_ind, comparison.fit_ood, seed=seed, labels=comparison.ood_ref)
+    return weights_by_hand(rule, layers)
+
+
+def weights_by_hand(rule: str, layers: tuple[str, ...]) -> Weights:
+    """alpha as comma-separated numbers, one a layer.
+
+    Raises:
+        InputError: these are no numbers (the message names `RULES`), or not one finite number a layer.
+    """
     try:
         alpha = [float(a) for a in rule.split(",")]
     except ValueError:

@@ -43,8 +43,7 @@ def show() -> None:
         )
         return
     with session.guard():
-        session.show_notes(study)
-        session.show_small_leaks(study)
+        session.show_small_leaks(study, session.show_notes(study))
         sweeps = _sweeps(study)
         if sweeps is None:
             return

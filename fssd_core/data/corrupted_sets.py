@@ -19,6 +19,7 @@ from PIL import Image
 
 from fssd_core.data.corruptions import SEVERITIES, TYPES
 from fssd_core.data.images import ImageSet, Shape, fit
+from fssd_core.data.npz import without_channel
 from fssd_core.errors import DataError, did_you_mean
 
 PICTURES = (".jpeg", ".jpg", ".png")
@@ -90,8 +91,7 @@ class CorruptedSet:
             path = place if self.layout == CIFAR else place / "test_images.npy"
             start = self.count * (severity - 1) if self.layout == CIFAR else 0
             stored = _mapped(path)
-            images = np.ascontiguousarray(stored[start + chosen])
-            images = images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
+            images = without_channel(np.ascontiguousarray(stored[start + chosen]))
         made = ImageSet(f"{self.root}:{kind}:{severity}", images, self.labels[chosen], self.classes, chosen)
         return made.fitted(shape)
 

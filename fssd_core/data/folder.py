@@ -59,13 +59,14 @@ def _source(path: Path, file: Path, bounds: tuple[Path, ...]) -> Source:
     outside = file.is_symlink() and leads_outside(file, bounds)
     return Source(
         "/".join(parts),
-        partial(_open, file),
+        partial(open_file, file),
         parts[0] if len(parts) > 1 else None,
         "a link that leads outside the folder" if outside else "",
     )
 
 
-def _open(file: Path) -> IO[bytes]:
+def open_file(file: Path) -> IO[bytes]:
+    """The file's bytes, as `Source` opens them."""
     return file.open("rb")
 
 

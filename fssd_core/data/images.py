@@ -92,6 +92,11 @@ class ImageSet:
             digest.update(array.data)
         return digest.hexdigest()
 
+    @cached_property
+    def image_digests(self) -> tuple[bytes, ...]:
+        """N 16-byte hashes (BLAKE2b) of the images' pixels, in their order."""
+        return tuple(hashlib.blake2b(image.data, digest_size=16).digest() for image in self.images)
+
     def tensor(self, rows: Rows | None = None) -> Tensor:
         """(n, C, H, W) float32 in [0, 1] of the given positions, all if None."""
         import torch

@@ -6,9 +6,8 @@ import csv
 import io
 from functools import partial
 from pathlib import Path
-from typing import IO
 
-from fssd_core.data.folder import leads_outside
+from fssd_core.data.folder import leads_outside, open_file
 from fssd_core.data.images import ImageSet, Shape
 from fssd_core.data.limits import MAX_FILES, MAX_MEMBER, first_line, shown
 from fssd_core.data.pictures import Source, load_sources
@@ -37,14 +36,13 @@ def load_listing(path: Path, *, shape: Shape | None = None, bounds: tuple[Path, 
     rows = _rows(path)
     if not rows:
         raise DataError(f"{path}: the list is empty; its first line names the columns, e.g. path,label")
-    header = [cell.strip().lower() for cell in rows[0]]
-    at = next((header.index(name) for name in PATHS if name in header), None)
+    at = _column(rows, PATHS)
     if at is None:
         some = ", ".join(repr(shown(cell)) for cell in rows[0][:6])
         raise DataError(
             f"{path}: the first line names no column of paths (it has {some}); call one of them {' or '.join(PATHS)}"
         )
-    label_at = next((header.index(name) for name in LABELS if name in header), None)
+    label_at = _column(rows, LABELS)
     base = tuple(folder.resolve() for folder in (path.parent, *bounds))
     cells = [row for row in rows[1:] if any(cell.strip() for cell in row)]
     if not cells:
@@ -63,7 +61,17 @@ def listed_files(path: Path) -> list[Path]:
         rows = _rows(path)
     except DataError:
         return []
-    return [path.parent / cell.strip() for row in rows for cell in row[:8] if cell.strip() and "\0" not in cell]
+    at = _column(rows, PATHS)
+    if at is None:
+        return []
+    names = (row[at].strip() for row in rows[1:] if at < len(row))
+    return [path.parent / name for name in names if name and "\0" not in name]
+
+
+def _column(rows: list[list[str]], names: tuple[str, ...]) -> int | None:
+    """Where the first line has the first of these names."""
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    return next((header.index(name) for name in names if name in header), None)
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -96,7 +104,7 @@ def _labels(rows: list[list[str]], at: int | None) -> list[str | int | None]:
 def _source(folder: Path, cell: str, label: str | int | None, bounds: tuple[Path, ...]) -> Source:
     name = cell.strip()
     file = folder / name
-    return Source(shown(name) or "(an empty path)", partial(_open, file), label, _refusal(file, name, bounds))
+    return Source(shown(name) or "(an empty path)", partial(open_file, file), label, _refusal(file, name, bounds))
 
 
 def _refusal(file: Path, name: str, bounds: tuple[Path, ...]) -> str:
@@ -108,7 +116,3 @@ def _refusal(file: Path, name: str, bounds: tuple[Path, ...]) -> str:
         return "" if file.is_file() else "no such file"
     except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, a circle of links
         return first_line(error)
-
-
-def _open(file: Path) -> IO[bytes]:
-    return file.open("rb")

@@ -49,7 +49,7 @@ def load_npz(path: Path) -> ImageSet:
     names = () if classes is None else tuple(shown(str(c)) for c in classes)
     if labels is not None and names and int(labels.max()) >= len(names):
         raise DataError(f"{path}: labels go up to {int(labels.max())}, but `classes` has only {len(names)} names")
-    return ImageSet(str(path), _without_channel(images), labels=labels, classes=names)
+    return ImageSet(str(path), without_channel(images), labels=labels, classes=names)
 
 
 def load_npy(path: Path) -> ImageSet:
@@ -72,7 +72,7 @@ def load_npy(path: Path) -> ImageSet:
         raise DataError(
             f"{path}: this is not a whole .npy file ({first_line(error)}); write one with numpy.save(path, images)"
         ) from error
-    return ImageSet(str(path), _without_channel(array))
+    return ImageSet(str(path), without_channel(array))
 
 
 def _letters(names: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
@@ -81,7 +81,8 @@ def _letters(names: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
     return np.frombuffer(native.tobytes() or bytes(4), dtype=np.uint32)
 
 
-def _without_channel(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def without_channel(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(N, H, W) of grey images that come as (N, H, W, 1); others as they are."""
     return images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from fssd_core.data.files import SET_ENDINGS, file_key, load_file
 from fssd_core.data.images import ImageSet, Shape
 from fssd_core.data.limits import first_line, shown
 from fssd_core.errors import DataError, did_you_mean
+from fssd_core.memory import Kept
 
 FASHION = "Zalando Research, FashionMNIST (Debian package dataset-fashion-mnist)"
 SKLEARN = "scikit-learn's bundled sample data"
@@ -144,38 +143,4 @@ def _no_such(ref: str, path: Path) -> str:
     return f"no data set {shown(ref)!r}{did_you_mean(ref, DATA)}; a path to a file or folder of images is allowed too"
 
 
-class _Memo:
-    """The sets loaded last, up to a number of bytes; safe to ask from several threads."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._kept: OrderedDict[Hashable, ImageSet] = OrderedDict()
-        self._lock = threading.Lock()
-        self._loading: dict[Hashable, threading.Lock] = {}
-
-    def get(self, key: Hashable, load: Callable[[], ImageSet]) -> ImageSet:
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-            loading = self._loading.setdefault(key, threading.Lock())
-        with loading:  # a set that twenty sessions open at once is read once
-            return self._loaded(key, load)
-
-    def _loaded(self, key: Hashable, load: Callable[[], ImageSet]) -> ImageSet:
-        with self._lock:
-            if key in self._kept:
-                return self._kept[key]
-        try:
-            value = load()  # outside the lock of all: a download may take minutes
-        finally:
-            with self._lock:
-                self._loading.pop(key, None)
-        with self._lock:
-            self._kept[key] = value
-            while len(self._kept) > 1 and sum(v.images.nbytes for v in self._kept.values()) > self.limit:
-                self._kept.popitem(last=False)
-        return value
-
-
-_MEMO = _Memo(limit=2**29)
+_MEMO = Kept(lambda: 2**29)  # the sets loaded last

@@ -89,9 +89,10 @@ def test_a_list_gives_its_pictures_in_its_order(tmp_path):
     assert tabs.labels is None
 
 
-def test_a_listed_file_that_changed_is_read_again(tmp_path):
+@pytest.mark.parametrize("before", ["", "a,b,c,d,e,f,g,h,i,"])
+def test_a_listed_file_that_changed_is_read_again(tmp_path, before):
     put(tmp_path / "1.png", png(10))
-    ref = listing(tmp_path, "path\n1.png\n")
+    ref = listing(tmp_path, f"{before}path\n{before}1.png\n")
     assert (load_data(ref).images == 10).all()
     put(tmp_path / "1.png", png(30))
     os.utime(tmp_path / "1.png", ns=(1, 10**18))
