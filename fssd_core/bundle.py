@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fssd_core.bundle_detector import BundledDetector, load_detector, probe_distances, weights_digest
+from fssd_core.bundle_detector import BundledDetector, load_detector, probe_distances
 from fssd_core.bundle_file import SUFFIX, bundle_bytes, bundle_digest, read_bundle, save_bundle
 from fssd_core.bundle_types import Bundle, Interval, Measured
+from fssd_core.checkpoint_file import weights_digest
 from fssd_core.errors import InputError, lookup
 from fssd_core.metrics import confusion, intervals
 from fssd_core.metrics import metrics as numbers_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from fssd_core import ensemble
 from fssd_core.bundle_file import read_bundle
 from fssd_core.bundle_types import Bundle, Shape
+from fssd_core.checkpoint_file import weights_digest
 from fssd_core.errors import FssdError, InputError, MemoryShortError, ModelError
 from fssd_core.extractor import FeatureExtractor, check_images
 from fssd_core.models import LoadedModel, load_model
@@ -138,31 +138,6 @@ def load_detector(
     )
     _check_probe(detector, told)
     return detector
-
-
-def weights_digest(state: nn.Module | Mapping[str, object]) -> str:
-    """SHA-256 over the names, types, shapes and bytes of a state dict's tensors, in the order of their names.
-
-    It is the same for a network in memory and in any kind of file. BatchNorm's `num_batches_tracked` is left out, for
-    it changes no evaluation.
-
-    Raises:
-        ModelError: an entry is no tensor.
-    """
-    entries = state.state_dict() if isinstance(state, nn.Module) else state
-    digest = hashlib.sha256()
-    for name in sorted(entries):
-        value = entries[name]
-        if name.rpartition(".")[2] == "num_batches_tracked":
-            continue
-        if not isinstance(value, Tensor):
-            raise ModelError(
-                f"the network's state {name!r} is a {type(value).__name__}, no tensor; it cannot be hashed"
-            )
-        head = f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode()
-        digest.update(len(head).to_bytes(8, "little") + head)
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def probe_image(shape: Shape) -> Tensor:

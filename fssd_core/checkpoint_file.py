@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fssd_core.atomic import write_bytes
 from fssd_core.errors import ModelError
@@ -61,3 +62,28 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path}: this is not a whole .safetensors file ({error})") from error
+
+
+def weights_digest(state: nn.Module | Mapping[str, object]) -> str:
+    """SHA-256 over the names, types, shapes and bytes of a state dict's tensors, in the order of their names.
+
+    It is the same for a network in memory and in any kind of file. BatchNorm's `num_batches_tracked` is left out, for
+    it changes no evaluation.
+
+    Raises:
+        ModelError: an entry is no tensor.
+    """
+    entries = state.state_dict() if isinstance(state, nn.Module) else state
+    digest = hashlib.sha256()
+    for name in sorted(entries):
+        value = entries[name]
+        if name.rpartition(".")[2] == "num_batches_tracked":
+            continue
+        if not isinstance(value, Tensor):
+            raise ModelError(
+                f"the network's state {name!r} is a {type(value).__name__}, no tensor; it cannot be hashed"
+            )
+        head = f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode()
+        digest.update(len(head).to_bytes(8, "little") + head)
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fssd_core.block_ends import MAX_LAYERS, default_layers
 from fssd_core.errors import ModelError
-from fssd_core.runtime import Progress, in_batches, pick_device, silent, tf32, to_device
+from fssd_core.runtime import Progress, evaluated, in_batches, pick_device, silent, tf32, to_device
 from fssd_core.taps import Tap, first_tensor, parse_tap, read_tap
 
 __all__ = ["MAX_LAYERS", "FeatureExtractor", "check_images", "default_layers"]
@@ -216,16 +216,13 @@ class FeatureExtractor:
     @contextmanager
     def _as_evaluated(self) -> Iterator[None]:
         """Eval mode and frozen parameters inside; every flag as it was afterwards."""
-        modes = [(m, m.training) for m in self.module.modules()]
         flags = [(p, p.requires_grad) for p in self.module.parameters()]
-        self.module.eval()
         for parameter, _ in flags:
             parameter.requires_grad_(False)
         try:
-            yield
+            with evaluated(self.module):
+                yield
         finally:
-            for module, training in modes:
-                module.training = training
             for parameter, flag in flags:
                 parameter.requires_grad_(flag)
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from fssd_core.block_ends import default_layers
 from fssd_core.errors import InputError
+from fssd_core.runtime import evaluated
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 MARGIN = 0.2
@@ -85,10 +86,8 @@ class LossEntry:
 
 def _instance(module: nn.Module, input_shape: tuple[int, int, int]) -> Loss:
     device = next(module.parameters()).device
-    training = module.training
-    with torch.no_grad():
-        width = hidden(module.eval(), torch.zeros(1, *input_shape, device=device)).shape[1]
-    module.train(training)
+    with evaluated(module), torch.no_grad():
+        width = hidden(module, torch.zeros(1, *input_shape, device=device)).shape[1]
     return InstanceDiscrimination(width).to(device)
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 import torch
+from torch import nn
 
 from fssd_core.errors import InputError, MemoryShortError
 
@@ -168,3 +169,15 @@ def to_device(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda" and batch.device.type == "cpu":
         return batch.pin_memory().to(device, non_blocking=True)
     return batch.to(device)
+
+
+@contextmanager
+def evaluated(module: nn.Module) -> Iterator[None]:
+    """Eval mode inside; every inner module's mode as it was afterwards."""
+    modes = [(inner, inner.training) for inner in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for inner, training in modes:
+            inner.training = training

@@ -18,7 +18,7 @@ from torch.func import functional_call, grad, grad_and_value, jvp, vmap
 
 from fssd_core.errors import InputError, ModelError
 from fssd_core.extractor import FeatureExtractor, check_images, logits_of
-from fssd_core.runtime import Progress, in_batches, silent
+from fssd_core.runtime import Progress, evaluated, in_batches, silent
 
 Direction = Mapping[str, Tensor]  # one tensor a parameter: a point or a direction in weight space
 Loss = Callable[[Tensor, Tensor], Tensor]  # (logits (N, C), labels (N,)) -> scalar, the mean over images
@@ -137,20 +137,17 @@ class Tangent:
     @contextmanager
     def _running(self, *, forward: bool = False) -> Iterator[None]:
         """Eval mode, and kernels that torch can differentiate as wanted: oneDNN's recurrent layer knows no jvp."""
-        modes = [(m, m.training) for m in self.extractor.module.modules()]
         onednn: Any = torch.backends.mkldnn  # its `enabled` is a property that the type stubs do not know
         before = onednn.enabled
-        self.extractor.module.eval()
         try:
             if forward and self._recurrent:
                 onednn.enabled = False
-            with torch.nn.attention.sdpa_kernel(_MATH), warnings.catch_warnings():
+            mode = evaluated(self.extractor.module)
+            with mode, torch.nn.attention.sdpa_kernel(_MATH), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*torch.jit.script. is deprecated")  # torch's own use of it
                 yield
         finally:
             onednn.enabled = before
-            for module, training in modes:
-                module.training = training
 
 
 _MATH = torch.nn.attention.SDPBackend.MATH

@@ -11,7 +11,7 @@ from fssd_core.checkpoint_file import save_checkpoint
 from fssd_core.errors import InputError, lookup
 from fssd_core.losses import Loss, cross_entropy
 from fssd_core.models.archs import ARCHS
-from fssd_core.runtime import Progress, silent
+from fssd_core.runtime import Progress, evaluated, silent
 from fssd_core.training_loop import OPTIMISERS, Checkpoint, Recipe, Stream, Training, normaliser
 
 __all__ = [
@@ -110,14 +110,9 @@ def accuracy(
     """Share of images (N, C, H, W; uint8 or float in [0, 1]) whose largest logit is their label's."""
     device = next(module.parameters()).device
     to_input = normaliser(mean, std, device)
-    training = module.training
-    module.eval()
-    try:
-        with torch.no_grad():
-            right = sum(
-                int((module(to_input(x)).argmax(1).cpu() == y).sum().item())
-                for x, y in zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True)
-            )
-    finally:
-        module.train(training)
+    with evaluated(module), torch.no_grad():
+        right = sum(
+            int((module(to_input(x)).argmax(1).cpu() == y).sum().item())
+            for x, y in zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True)
+        )
     return right / len(images)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fssd_core.checkpoint_file import weights_digest
 from fssd_core.errors import InputError, ModelError, did_you_mean
 from fssd_core.extractor import FeatureExtractor
 from fssd_core.models.archs import find_arch
@@ -160,7 +160,7 @@ def _unfiled(ref: str) -> LoadedModel:
     classes = int(module.eval()(torch.zeros(2, *input_shape)).shape[1]) if made else 1000
     return LoadedModel(
         ref, entry.name, module.eval(), _taps(entry, module, input_shape), input_shape, classes,
-        facts.get("mean", entry.mean), facts.get("std", entry.std), None if made else 0, {}, _digest(module),
+        facts.get("mean", entry.mean), facts.get("std", entry.std), None if made else 0, {}, weights_digest(module),
         () if made else ("its weights are random (seed 0): nothing was trained, and nothing is downloaded",),
     )  # fmt: skip
 
@@ -182,14 +182,6 @@ def _attributes(ref: str, module: nn.Module, entry: ArchEntry) -> dict[str, Any]
     if len(facts.get("input_shape", entry.input_shape)) != 3 or len(facts.get("mean", ())) != len(facts.get("std", ())):
         raise ModelError(f"factory {ref}: input_shape is (channels, height, width); mean and std are given together")
     return facts
-
-
-def _digest(module: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _taps(entry: ArchEntry, module: nn.Module, input_shape: Shape) -> tuple[str, ...]:

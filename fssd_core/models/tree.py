@@ -7,8 +7,7 @@ recurrent layers by their weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -21,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fssd_core.block_ends import MAX_LAYERS, default_layers
 from fssd_core.errors import ModelError
 from fssd_core.models.nets import Shape
+from fssd_core.runtime import evaluated
 from fssd_core.taps import Tap, first_tensor, read_tap
 
 LARGE = 65_536  # values an image: a map above this is read as channel means where the user does not say otherwise
@@ -179,7 +179,7 @@ def _forward(module: nn.Module, input_shape: Shape, *, meta: bool) -> _Seen:
     handles = [inner.register_forward_hook(hook_for(name)) for name, inner in names.items()]
     counter = FlopCounterMode(display=False)
     try:
-        with _evaluated(module), torch.no_grad(), counter:
+        with evaluated(module), torch.no_grad(), counter:
             if meta:
                 state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
                 functional_call(module, {k: torch.empty_like(v, device="meta") for k, v in state.items()}, (pixels,))
@@ -215,14 +215,3 @@ def _output(tap: Tap, module: nn.Module, output: object) -> tuple[tuple[int, ...
     except ModelError as error:
         return None, "", str(error).partition(": ")[2] or str(error)
     return tuple(value.shape[1:]), first_tensor(output)[1], ""
-
-
-@contextmanager
-def _evaluated(module: nn.Module) -> Iterator[None]:
-    modes = [(m, m.training) for m in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for inner, training in modes:
-            inner.training = training
