@@ -134,7 +134,7 @@ def page_of(spec: CorruptionStudy, types: tuple[str, ...], fitted_rows: npt.NDAr
     Raises:
         NotThereError: the store lacks part of them.
     """
-    fingerprint = Opened(spec, root=session.data_root()).images.fingerprint()
+    fingerprint = open_data(spec.study, spec.study.ind, root=session.data_root()).fingerprint()
     slot = (spec, types, fingerprint, hashlib.sha256(fitted_rows.tobytes()).hexdigest())
     return session.remembered(repr(slot), lambda: _page(spec, types, fitted_rows))
 
@@ -228,9 +228,7 @@ def offered_sets() -> list[str]:
     root = session.data_root()
     if root is None:
         return []
-    base = root.resolve()
-    folders = [p for p in sorted([*base.glob("*"), *base.glob("*/*")]) if p.is_dir() and not p.name.startswith(".")]
-    whole = [p for p in folders if p.resolve().is_relative_to(base) and _is_set(p)]
+    whole = [p for p in session.below(root) if p.is_dir() and _is_set(p)]
     return [str(p) for p in whole if not any(other in p.parents for other in whole)]
 
 
@@ -246,11 +244,6 @@ def set_title(root: str | None) -> str:
 def names_of(study: Study) -> tuple[str, ...]:
     """The ind set's class names."""
     return class_names(open_data(study, study.ind, root=session.data_root()))
-
-
-def name_of(names: tuple[str, ...], label: int) -> str:
-    """The class's name, its number where it has none."""
-    return names[label] if 0 <= label < len(names) else f"class {label}"
 
 
 @dataclass(frozen=True, eq=False)

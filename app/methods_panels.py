@@ -18,6 +18,7 @@ from fssd_core.detectors import DETECTORS
 from fssd_core.study import Study
 
 SHARE = st.column_config.NumberColumn(format="%.4f")
+SAID = ("fssd", "mahalanobis")  # whose layers' shares are drawn
 ROW, TALLEST = 35, 430  # pixels: of a table's row, of a table
 
 
@@ -92,7 +93,7 @@ def layers(study: Study, wanted: Asked) -> None:
     for ood in study.ood:
         other = state.asked(study, ood, wanted.protocol, wanted.train)
         with session.guard():
-            found, _ = state.outcomes(state.bench(other))
+            found, _ = state.outcomes(state.bench(other), ("msp", *SAID))
         if "fssd" in found and "msp" in found:
             known.append((found["msp"].facts["auroc"], ood, found))
     if not known:
@@ -104,7 +105,7 @@ def layers(study: Study, wanted: Asked) -> None:
         "*farther* from F\\* than ind there"
         + ("." if wanted.protocol == "paper" else "; without ood labels nobody can know, so every layer counts alike.")
     )
-    for box, name in zip(st.columns(2, gap="large"), ("fssd", "mahalanobis"), strict=True):
+    for box, name in zip(st.columns(2, gap="large"), SAID, strict=True):
         rows = [(ood, found[name].facts) for _, ood, found in sorted(known, key=lambda k: k[0]) if name in found]
         if not rows:
             continue

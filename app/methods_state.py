@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -55,11 +55,11 @@ def bench(wanted: Asked) -> Bench:
     return _opened(wanted, str(root) if root else None, _stamp(wanted))
 
 
-def outcomes(opened: Bench) -> tuple[dict[str, Outcome], dict[str, str]]:
-    """({detector: outcome} of those in the store, {detector: why} of those that lack a network)."""
+def outcomes(opened: Bench, names: Iterable[str] = DETECTORS) -> tuple[dict[str, Outcome], dict[str, str]]:
+    """({detector: outcome} of those that the store has, {detector: why} of those that lack a network)."""
     found: dict[str, Outcome] = {}
     lacking: dict[str, str] = {}
-    for name in DETECTORS:
+    for name in names:
         try:
             outcome = stored_outcome(opened, name, store=session.store())
         except (InputError, ModelError) as error:

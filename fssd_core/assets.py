@@ -13,7 +13,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,30 +94,36 @@ def build_models(source: Path = DEBIAN) -> None:
     from fssd_core.runtime import generator, threads
     from fssd_core.training import Recipe, accuracy, build, save_checkpoint, train
 
-    (images, labels), (test_images, test_labels) = (_tensors(*fashion(part, source)) for part in ("train", "t10k"))
+    (images, labels), (test_images, test_labels) = (tensors(*fashion(part, source)) for part in ("train", "t10k"))
     entry = ARCHS["lenet"]
     draws = generator(DEMO_SEED)
     module = build("lenet", classes=10, input_shape=entry.input_shape, generator=draws)
     target = assets_root() / "models" / "lenet"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix="lenet", suffix=".tmp"))
     options: dict[str, Any] = {"mean": (0.0,), "std": (1.0,)}  # plain pixels, said in full
+    with replaced(target) as fresh, threads(1):  # the number of threads changes the last digits of a sum
+        points = train(
+            module, images, labels, generator=draws, recipe=Recipe(epochs=DEMO_EPOCHS), device="cpu",
+            checkpoints=DEMO_CHECKPOINTS, **options,
+        )  # fmt: skip
+        for point in points:
+            right = accuracy(module, test_images, test_labels, **options)
+            facts = {
+                "title": "LeNet, FashionMNIST", "arch": "lenet", "taps": ",".join(entry.taps), **options,
+                "step": point.step, "epoch": point.epoch, "test_accuracy": right, "train_loss": point.loss,
+                "seed": DEMO_SEED, "torch": str(torch.__version__), "classes": FASHION_CLASSES,
+                "data": "FashionMNIST, 60,000 training images",
+            }  # fmt: skip
+            save_checkpoint(fresh / f"step-{point.step:05d}.safetensors", point.state, facts)
+            print(f"step {point.step:6d}  loss {point.loss:.4f}  test accuracy {right:.4f}", flush=True)
+
+
+@contextmanager
+def replaced(target: Path) -> Iterator[Path]:
+    """A folder to fill beside the target, which it replaces as a whole once it is filled."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=target.name, suffix=".tmp"))
     try:
-        with threads(1):  # the number of threads changes the last digits of a sum
-            points = train(
-                module, images, labels, generator=draws, recipe=Recipe(epochs=DEMO_EPOCHS), device="cpu",
-                checkpoints=DEMO_CHECKPOINTS, **options,
-            )  # fmt: skip
-            for point in points:
-                right = accuracy(module, test_images, test_labels, **options)
-                facts = {
-                    "title": "LeNet, FashionMNIST", "arch": "lenet", "taps": ",".join(entry.taps), **options,
-                    "step": point.step, "epoch": point.epoch, "test_accuracy": right, "train_loss": point.loss,
-                    "seed": DEMO_SEED, "torch": str(torch.__version__), "classes": FASHION_CLASSES,
-                    "data": "FashionMNIST, 60,000 training images",
-                }  # fmt: skip
-                save_checkpoint(fresh / f"step-{point.step:05d}.safetensors", point.state, facts)
-                print(f"step {point.step:6d}  loss {point.loss:.4f}  test accuracy {right:.4f}", flush=True)
+        yield fresh
         fresh.chmod(0o755)
         shutil.rmtree(target, ignore_errors=True)
         fresh.rename(target)
@@ -203,7 +210,8 @@ def _idx(path: Path) -> npt.NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
-def _tensors(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> tuple[Any, Any]:
+def tensors(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> tuple[Any, Any]:
+    """(N, 1, H, W) uint8 images and (N,) int64 labels."""
     import torch
 
     return torch.tensor(images).unsqueeze(1), torch.tensor(labels).long()

@@ -6,14 +6,12 @@ Each is one final checkpoint under assets/models, its weights rounded to float16
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fssd_core.assets import DEBIAN, DEMO_EPOCHS, DEMO_SEED, FASHION_CLASSES, assets_root, fashion
+from fssd_core.assets import DEBIAN, DEMO_EPOCHS, DEMO_SEED, FASHION_CLASSES, assets_root, fashion, replaced, tensors
 
 if TYPE_CHECKING:
     import torch
@@ -49,13 +47,7 @@ HELPERS = (
 
 def build_helpers(source: Path = DEBIAN, only: Sequence[str] | None = None) -> None:
     """Trains the helper networks and puts each in place of the old one; about three to six minutes each on one core."""
-    import torch
-
-    images, labels, test_images, test_labels = (
-        torch.tensor(array).unsqueeze(1) if array.ndim == 3 else torch.tensor(array).long()
-        for part in ("train", "t10k")
-        for array in fashion(part, source)
-    )
+    (images, labels), (test_images, test_labels) = (tensors(*fashion(part, source)) for part in ("train", "t10k"))
     for helper in HELPERS:
         if only is None or helper.folder in only:
             _build(helper, images, labels, test_images, test_labels)
@@ -98,12 +90,6 @@ def _build(
         "data": "FashionMNIST, 60,000 training images", **more,
     }  # fmt: skip
     target = assets_root() / "models" / helper.folder
-    fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=helper.folder, suffix=".tmp"))
-    try:
+    with replaced(target) as fresh:
         save_checkpoint(fresh / f"step-{point.step:05d}.safetensors", state, facts)
-        fresh.chmod(0o755)
-        shutil.rmtree(target, ignore_errors=True)
-        fresh.rename(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     print(f"{helper.folder}: loss {point.loss:.4f}, test accuracy {right:.4f}", flush=True)

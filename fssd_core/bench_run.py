@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -18,13 +19,15 @@ from fssd_core.bench_tune import Choice, Values, choose, score_set
 from fssd_core.benchmarks import Benchmark
 from fssd_core.data.images import ImageSet
 from fssd_core.detectors import DETECTORS, Detector, DetectorSpec
+from fssd_core.detectors.sampling import member_names
 from fssd_core.errors import FssdError, InputError, ModelError, lookup
 from fssd_core.extractor import FeatureExtractor
-from fssd_core.models import LoadedModel, load_model
+from fssd_core.models import LoadedModel
 from fssd_core.protocol import Deal
 from fssd_core.runtime import Progress, generator, silent
 from fssd_core.singularity import uniform_noise
-from fssd_core.store import Store, key
+from fssd_core.store import Entry, Store, key
+from fssd_core.study import open_named
 
 BENCH_VERSION = 2
 TIMED = 256  # images
@@ -71,7 +74,7 @@ class Bench:
             raise InputError(f"needs {needed[0]}; give {needed[1]}")
         if spec.name == "deep-ensemble":
             return self.model, {"members": reference}
-        return load_model(reference), {}
+        return open_named(reference), {}
 
     def extractor(self, model: LoadedModel) -> FeatureExtractor:
         """The network's extractor, opened once."""
@@ -94,10 +97,12 @@ class Outcome:
     Attributes:
         facts: JSON-able: the numbers of a row of `fssd bench --json`.
         roc: (T, 2) false and true positive rate, thinned for drawing.
+        stored: whether it was measured before.
     """
 
     facts: dict[str, Any]
     roc: npt.NDArray[np.float32]
+    stored: bool = False
 
     @property
     def pr(self) -> npt.NDArray[np.float32]:
@@ -116,7 +121,7 @@ def outcome_key(bench: Bench, name: str) -> str:
     """
     spec = lookup(DETECTORS, name, "detector")
     model, given = bench.network(spec)
-    members = [load_model(m.strip()).weight_hash for m in str(given.get("members", "")).split(",") if m.strip()]
+    members = [open_named(name).weight_hash for name in member_names(str(given.get("members", "")))]
     facts = {
         "detector": [name, spec.version, spec.check({}), [[p.name, list(p.grid)] for p in spec.parameters]],
         "networks": [model.arch, model.weight_hash, list(model.taps), model.mean, model.std, *members],
@@ -128,8 +133,11 @@ def outcome_key(bench: Bench, name: str) -> str:
 
 def stored_outcome(bench: Bench, name: str, *, store: Store) -> Outcome | None:
     """The outcome if the store has it; computes nothing."""
-    entry = store.get(outcome_key(bench, name))
-    return None if entry is None else Outcome(dict(entry.meta["facts"]), entry.arrays["roc"])
+    return _outcome(store.get(outcome_key(bench, name)))
+
+
+def _outcome(entry: Entry | None) -> Outcome | None:
+    return None if entry is None else Outcome(dict(entry.meta["facts"]), entry.arrays["roc"], True)
 
 
 def run_detector(bench: Bench, name: str, *, store: Store, progress: Progress = silent, anew: bool = False) -> Outcome:
@@ -139,7 +147,8 @@ def run_detector(bench: Bench, name: str, *, store: Store, progress: Progress = 
         InputError: the detector cannot run on this network or without these images; the message says why.
         CancelledError: progress stopped it; detectors that were finished are kept.
     """
-    if not anew and (found := stored_outcome(bench, name, store=store)) is not None:
+    at = outcome_key(bench, name)
+    if not anew and (found := _outcome(store.get(at))) is not None:
         return found
     spec = DETECTORS[name]
     model, given = bench.network(spec)
@@ -161,7 +170,7 @@ def run_detector(bench: Bench, name: str, *, store: Store, progress: Progress = 
         "seconds": round(time.perf_counter() - started, 2),
     }
     roc = _curve(*scores)
-    entry = store.put(outcome_key(bench, name), {"roc": roc}, {"facts": facts})
+    entry = store.put(at, {"roc": roc}, {"facts": facts})
     return Outcome(dict(entry.meta["facts"]), roc)
 
 
@@ -260,6 +269,7 @@ def _curve(ind: npt.NDArray[np.float64], ood: npt.NDArray[np.float64]) -> npt.ND
     return np.stack([curve.x[rows], curve.y[rows]], 1).astype(np.float32)
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package) if package else ""

@@ -81,7 +81,7 @@ def choose(
         # every layer has the same say, by its spread over ind images that are not tested on
         alpha = ensemble.standardised(seen)
         return Choice(values, alpha, detector, 1, _say(alpha, seen))
-    best: tuple[tuple[float, float, int], Values, Weights | None, tuple[float, ...] | None] | None = None
+    best: tuple[tuple[float, float, int], Values, Weights | None, tuple[float, ...] | None, Detector] | None = None
     every = list(_candidates(spec, given))
     parts = {"fit_ind": fit.ind, "fit_ood": fit.ood, "tune_ind": tune.ind, "tune_ood": tune.ood}
     number = 0
@@ -98,11 +98,11 @@ def choose(
             found = metrics(*(one_score(columns[side], weights) for side in ("tune_ind", "tune_ood")))
             rank = (round(found.fpr95, 12), -round(found.auroc, 12), every.index(values))
             if best is None or rank < best[0]:
-                best = (rank, values, weights, say)
+                best = (rank, values, weights, say, detector)
             number += 1
             progress(number, len(every), f"settings of {spec.name}")
     assert best is not None
-    return Choice(best[1], best[2], fit_detector(best[1]), len(every), best[3])
+    return Choice(best[1], best[2], _tuned(best[4], spec, best[1]), len(every), best[3])
 
 
 def one_score(columns: LayerScores, weights: Weights | None) -> npt.NDArray[np.float64]:
@@ -165,6 +165,11 @@ def _columns(
             yield values, {name: swept[name][epsilon] for name in sets}
         return
     for values in group:
-        late = {name: values[name] for name in spec.late}
-        tuned = detector.retuned(**late) if late else detector
+        tuned = _tuned(detector, spec, values)
         yield values, {name: score_set(tuned, images) for name, images in sets.items()}
+
+
+def _tuned(detector: Detector, spec: DetectorSpec, values: Values) -> Detector:
+    """The fitted detector of a group at one of the group's combinations."""
+    late = {name: values[name] for name in spec.late}
+    return detector.retuned(**late) if late else detector

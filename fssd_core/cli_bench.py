@@ -13,13 +13,13 @@ from fssd_core import bench_report
 from fssd_core.assets import assets_root
 from fssd_core.atomic import write_bytes
 from fssd_core.bench_open import TRAIN_IMAGES, Asked, open_bench
-from fssd_core.bench_run import Bench, run_all, stored_outcome
+from fssd_core.bench_run import run_all
 from fssd_core.cli_common import (
     DATA_HELP,
-    MAX_SEED,
     add_data_arguments,
     check_out,
     check_reference,
+    check_seed,
     progress_of,
     write_table,
 )
@@ -63,7 +63,6 @@ def _bench(arguments: argparse.Namespace) -> None:
         print(f"fssd: note: {note}", file=sys.stderr)
     rows, skipped = [], {}
     store = Store(shipped=[] if arguments.anew else [assets_root() / "store"])
-    known = set() if arguments.anew else _known(bench, names, store)
     for name, outcome in run_all(bench, names, store=store, progress=progress_of(arguments), anew=arguments.anew):
         if isinstance(outcome, FssdError):
             if arguments.detectors != "all":
@@ -72,23 +71,12 @@ def _bench(arguments: argparse.Namespace) -> None:
             print(f"fssd: {name} not run: {outcome}", file=sys.stderr)
             continue
         rows.append(outcome.facts)
-        stored = " (measured before; --anew measures again)" if name in known else ""
+        stored = " (measured before; --anew measures again)" if outcome.stored else ""
         print(f"fssd: {name}: AUROC {outcome.facts['auroc']:.4f}{stored}", file=sys.stderr)
     told = bench_report.report(bench, rows, skipped)
     if arguments.out is not None:
         _write(arguments.out, told)
     print(json.dumps(told, indent=1) if arguments.json else bench_report.text(told))
-
-
-def _known(bench: Bench, names: list[str], store: Store) -> set[str]:
-    """The detectors whose outcome is in the store."""
-    found = set()
-    for name in names:
-        try:
-            found |= {name} if stored_outcome(bench, name, store=store) is not None else set()
-        except FssdError:
-            continue  # it cannot run; `run_all` says why
-    return found
 
 
 def _detectors(text: str) -> list[str]:
@@ -106,8 +94,7 @@ def _asked(arguments: argparse.Namespace) -> Asked:
     for flag in ("model", "members", "dropout_model", "oe_model", "train", "ind", "ood"):
         if getattr(arguments, flag) is not None:
             check_reference(flag.replace("_", "-"), getattr(arguments, flag))
-    if not 0 <= arguments.seed <= MAX_SEED:
-        raise InputError(f"--seed {arguments.seed} was given; it is 0 to {MAX_SEED}")
+    check_seed(arguments.seed)
     if arguments.out is not None:
         check_out(arguments.out, OUT_KINDS)
     return Asked(**{field.name: getattr(arguments, field.name) for field in fields(Asked) if field.name != "step"})

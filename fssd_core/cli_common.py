@@ -102,6 +102,16 @@ def score_study(arguments: argparse.Namespace) -> Scored:
     return Scored(study, sets, tables, comparison, weights, leaks)
 
 
+def check_seed(seed: int) -> None:
+    """Refuses what is no seed.
+
+    Raises:
+        InputError: it is negative or too large.
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise InputError(f"--seed {seed} was given; it is 0 to {MAX_SEED}")
+
+
 def study_of(arguments: argparse.Namespace, ood: tuple[str, ...]) -> Study:
     """The study that the flags of `add_study_arguments` describe.
 
@@ -110,8 +120,7 @@ def study_of(arguments: argparse.Namespace, ood: tuple[str, ...]) -> Study:
     """
     for flag in ("model", "ind"):
         check_reference(flag, getattr(arguments, flag))
-    if not 0 <= arguments.seed <= MAX_SEED:
-        raise InputError(f"--seed {arguments.seed} was given; it is 0 to {MAX_SEED}")
+    check_seed(arguments.seed)
     return Study(
         model=arguments.model,
         arch=arguments.arch,

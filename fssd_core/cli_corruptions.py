@@ -13,14 +13,13 @@ import numpy as np
 
 from fssd_core.cli_common import (
     DATA_HELP,
-    MAX_SEED,
     add_data_arguments,
     check_out,
-    check_reference,
     progress_of,
+    study_of,
     write_table,
 )
-from fssd_core.corruption_claim import Claim, claim, claim_table, in_words
+from fssd_core.corruption_claim import FEWEST_TYPES, Claim, claim, claim_table, in_words
 from fssd_core.corruption_detectors import FSSD, default_detectors
 from fssd_core.corruption_study import CorruptionStudy, corruption_scores
 from fssd_core.corruption_table import CorruptionResult, Floats, auroc_draws, image_draws, metric_table, spread
@@ -65,33 +64,18 @@ def add_corruptions_command(commands: Any) -> None:
     add("--workers", type=int, metavar="N", help="processes that corrupt; default: one a core")
     add("--out", type=Path, metavar="FILE", help="write a row a detector, type and severity: .csv, .parquet or .npz")
     add_data_arguments(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, precision="float32", shared_perturbation=False)
 
 
-def study_of(arguments: argparse.Namespace) -> CorruptionStudy:
+def _asked(arguments: argparse.Namespace) -> CorruptionStudy:
     """What the flags ask for.
 
     Raises:
         InputError: a value that is not allowed.
     """
-    for flag in ("model", "ind"):
-        check_reference(flag, getattr(arguments, flag))
-    if not 0 <= arguments.seed <= MAX_SEED:
-        raise InputError(f"--seed {arguments.seed} was given; it is 0 to {MAX_SEED}")
+    study = study_of(arguments, ())
     if arguments.draws < 1:
         raise InputError(f"--draws {arguments.draws} was given; give at least 1 (300 are usual)")
-    study = Study(
-        model=arguments.model,
-        arch=arguments.arch,
-        ind=arguments.ind,
-        ood=(),
-        layers=tuple(arguments.layers.split(",")) if arguments.layers else None,
-        samples=arguments.limit,
-        epsilon=arguments.epsilon,
-        gradient=arguments.gradient,
-        noise_samples=arguments.noise_samples,
-        seed=arguments.seed,
-    )
     try:
         severities = tuple(int(s) for s in arguments.severities.split(","))
     except ValueError:
@@ -111,7 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     if arguments.out is not None:
         check_out(arguments.out)
-    asked = study_of(arguments)
+    asked = _asked(arguments)
     if arguments.download:
         load_data(asked.study.ind, root=arguments.data_root, download=True)
     result = corruption_scores(
@@ -174,7 +158,7 @@ def _rows(
 def _claims(
     result: CorruptionResult, scored: Scored, ours: str, samples: int, generator: np.random.Generator
 ) -> list[Claim]:
-    if ours not in scored or len(scored) < 2 or len(result.types) < 3:
+    if ours not in scored or len(scored) < 2 or len(result.types) < FEWEST_TYPES:
         return []
     return claim(
         scored, result.severities, ours=ours, paired=result.paired, samples=max(samples, 1000), generator=generator

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fssd_core.assets import assets_root
-from fssd_core.cli_common import DATA_HELP, MAX_SEED, check_out, check_reference, progress_of, write_table
+from fssd_core.cli_common import DATA_HELP, check_out, check_reference, check_seed, progress_of, write_table
 from fssd_core.data import load_data
 from fssd_core.dynamics import Dynamics, dynamics
-from fssd_core.errors import InputError
 from fssd_core.speed import Speed, speed
 from fssd_core.speed_words import outcome, ratios, statements
 from fssd_core.store import Store
@@ -69,8 +68,7 @@ def _dynamics(arguments: argparse.Namespace) -> None:
 def _study(arguments: argparse.Namespace) -> Study:
     for flag in ("model", "ind", "ood"):
         check_reference(flag, getattr(arguments, flag))
-    if not 0 <= arguments.seed <= MAX_SEED:
-        raise InputError(f"--seed {arguments.seed} was given; it is 0 to {MAX_SEED}")
+    check_seed(arguments.seed)
     study = Study(
         model=arguments.model, arch=arguments.arch, ind=arguments.ind, ood=tuple(arguments.ood.split(",")),
         layers=tuple(arguments.layers.split(",")) if arguments.layers else None, points=arguments.points,

@@ -12,11 +12,11 @@ import torch
 
 from fssd_core.data import DATA, ImageSet, load_data
 from fssd_core.detectors import DETECTORS, Detector, DetectorSpec
+from fssd_core.detectors.sampling import member_names
 from fssd_core.errors import InputError, lookup
 from fssd_core.extractor import FeatureExtractor
-from fssd_core.models import load_model
 from fssd_core.runtime import Progress
-from fssd_core.study import BATCH, Study, open_model, open_singularity
+from fssd_core.study import BATCH, Study, open_model, open_named, open_singularity
 
 DEFAULTS = ("fssd", "msp", "odin", "mahalanobis", "energy")
 FIT_IMAGES = 10_000
@@ -137,9 +137,8 @@ def fit_facts(run: DetectorRun, study: Study, fit: ImageSet | None) -> dict[str,
         raise InputError(f"detector {run.name!r} is fitted on {', '.join(unknown)}, which a corruption study has not")
     values = run.make().values
     facts: dict[str, Any] = {"detector": run.name, "version": run.spec.version, "values": values}
-    members = [name.strip() for name in str(values.get("members", "")).split(",") if name.strip()]
-    if members:
-        facts["members"] = [load_model(name).weight_hash for name in members]
+    if members := member_names(str(values.get("members", ""))):
+        facts["members"] = [open_named(name).weight_hash for name in members]
     if "noise" in uses:
         facts |= {"noise_samples": study.noise_samples, "seed": study.seed}
     if fit is not None and {"ind", "labels"} & set(uses):

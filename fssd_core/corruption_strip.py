@@ -31,9 +31,8 @@ def corruption_strip(opened: Opened, row: int, *, store: Store, progress: Progre
     found = stored_strip(opened, row, store=store)
     if found is not None:
         return found
-    source = opened.source.one(_position(opened, row))
     made = []
-    for _, images, _ in source.make(opened.cells):
+    for _, images, _ in opened.source.one(_position(opened, row)).make(opened.cells):
         made.append(images.images[0])
         progress(len(made), len(opened.cells), f"corruptions of row {row}")
     strip = _shaped(np.stack(made), opened)
@@ -55,8 +54,8 @@ def _position(opened: Opened, row: int) -> int:
 
 
 def _key(opened: Opened, row: int) -> str:
-    alone = opened.images.take(np.array([_position(opened, row)]))
-    source = opened.source.one(_position(opened, row))
+    at = _position(opened, row)
+    alone, source = opened.images.take(np.array([at])), opened.source.one(at)
     facts: list[Any] = [source.facts(cell) for cell in opened.cells]
     return key("corruption_strip", VERSION, alone.fingerprint(), row, facts)
 

@@ -100,9 +100,14 @@ class Opened:
         out = {label: [*base, fit_facts(run, study, self.fit)] for label, run in self.runs.items()}
         return {PREDICTED: base, **out}
 
+    @cached_property
+    def _places(self) -> dict[Cell, list[Any]]:
+        """What each cell's images are, asked of the files once for all columns."""
+        return {cell: self.source.facts(cell) for cell in self.cells}
+
     def key(self, what: str, cell: Cell | None) -> str:
         """Store key of one column's scores in one cell, or on the clean images (None)."""
-        place = ["clean"] if cell is None else self.source.facts(cell)
+        place = ["clean"] if cell is None else self._places[cell]
         return key("corruption", VERSION, *self.columns[what], place)
 
     def pack_key(self, what: str) -> str:

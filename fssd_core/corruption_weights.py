@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 from fssd_core import ensemble
 from fssd_core.corruption_table import CorruptionResult
-from fssd_core.errors import InputError, did_you_mean
+from fssd_core.errors import InputError
+from fssd_core.study import RULES, weights_by_hand
 from fssd_core.types import LayerScores, Weights
-
-RULES = ("uniform", "standardised", "pseudo-ood", "logistic")
 
 
 def weights_by_rule(
@@ -61,11 +60,4 @@ def _by_hand(rule: str, result: CorruptionResult, ours: str, others: dict[str, W
     if ours not in result.detectors:
         raise InputError(f"alpha {rule!r} is for FSSD, which is not among {', '.join(result.detectors)}; add fssd")
     layers = result.detectors[ours].layers
-    try:
-        alpha = [float(a) for a in rule.split(",")]
-    except ValueError:
-        raise InputError(
-            f"alpha {rule!r} was given{did_you_mean(rule, RULES)}; give one of {', '.join(RULES)}, "
-            f"or {len(layers)} comma-separated numbers, one for each of {', '.join(layers)}"
-        ) from None
-    return {**others, ours: ensemble.manual(layers, alpha)}
+    return {**others, ours: weights_by_hand(rule, layers)}

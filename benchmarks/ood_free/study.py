@@ -15,6 +15,7 @@ from benchmarks.ood_free.columns import columns
 from benchmarks.ood_free.features import Array, Features, Rows, Singularity, read, singularity
 from benchmarks.ood_free.sets import KINDS, PSEUDO, Pixels
 from fssd_core import ensemble
+from fssd_core.atomic import write_bytes
 from fssd_core.data import ImageSet
 from fssd_core.detectors import DETECTORS, Detector
 from fssd_core.detectors.ood_free import HELD_BACK
@@ -35,10 +36,7 @@ OTHER_NETWORKS = ("deep-ensemble", "mc-dropout", "outlier-exposure")  # they nee
 def kept(path: Path, make: Callable[[], dict]) -> dict:
     """The JSON of that path, made and written if it is not there."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".tmp")
-        partial.write_text(json.dumps(make(), indent=1))
-        partial.rename(path)
+        write_bytes(path, json.dumps(make(), indent=1).encode())
     return json.loads(path.read_text())
 
 

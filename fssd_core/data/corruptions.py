@@ -126,6 +126,7 @@ def check_severities(values: Iterable[int]) -> tuple[int, ...]:
     return chosen
 
 
+@cache
 def package_version() -> str:
     """Version of the package that makes the pixels; the pinned one where it is not installed."""
     try:

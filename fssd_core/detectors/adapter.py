@@ -111,10 +111,8 @@ class PytorchOod(Detector):
 
     def _fit_inner(self, given: Given, ind: Tensor, labels: Tensor) -> None:
         if self._reads == "model":
-            own = torch.Generator()  # a loader without one draws from the global state
-            loader = DataLoader(TensorDataset(ind, labels), batch_size=given.batch_size or 256, generator=own)
             with torch.enable_grad():
-                self.inner.fit(loader)
+                self.inner.fit(loader_of(ind, labels, given.batch_size))
             return
 
         def one(rows: slice) -> Tensor:
@@ -157,3 +155,9 @@ class PytorchOod(Detector):
 def adapted(make: Make, reads: Reads) -> Callable[[DetectorSpec, Values], Detector]:
     """`DetectorSpec.build` of a pytorch-ood detector."""
     return lambda spec, values: PytorchOod(spec, values, make=make, reads=reads)
+
+
+def loader_of(images: Tensor, labels: Tensor, batch_size: int | None) -> DataLoader[tuple[Tensor, ...]]:
+    """Images and labels in their order, as pytorch-ood's detectors take them."""
+    own = torch.Generator()  # a loader without one draws from the global state
+    return DataLoader(TensorDataset(images, labels), batch_size=batch_size or 256, generator=own)

@@ -60,10 +60,15 @@ def ensemble_of(others: Sequence[FeatureExtractor]) -> DeepEnsemble:
     return detector
 
 
+def member_names(text: str) -> list[str]:
+    """The other members of a deep ensemble, as its parameter `members` names them, comma-separated."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def _open(references: str, extractor: FeatureExtractor) -> tuple[FeatureExtractor, ...]:
     from fssd_core.models import load_model
 
-    names = [name.strip() for name in references.split(",") if name.strip()]
+    names = member_names(references)
     if not names:
         raise InputError(
             "detector 'deep-ensemble' needs members besides the network itself: members=demo/lenet-member1,... "
@@ -146,7 +151,7 @@ DEEP_ENSEMBLE = DetectorSpec(
         Parameter("members", "models", "", "the other members, as for --model, comma-separated; empty for none"),
     ),
     build=DeepEnsemble,
-    passes=lambda values, layers: (1 + len([m for m in str(values["members"]).split(",") if m.strip()]), 0),
+    passes=lambda values, layers: (1 + len(member_names(str(values["members"]))), 0),
     network="members trained with other seeds",
     fails="Where all members are sure of the same wrong class.",
 )

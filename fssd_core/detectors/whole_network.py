@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
-from fssd_core.detectors.adapter import pytorch_ood
+from fssd_core.detectors.adapter import loader_of, pytorch_ood
 from fssd_core.detectors.base import Detector, DetectorSpec, Given, chosen_layer
 from fssd_core.detectors.parameters import Parameter
 from fssd_core.errors import InputError
@@ -24,8 +24,7 @@ from fssd_core.types import LayerScores
 def _loader(given: Given) -> DataLoader[tuple[Tensor, ...]]:
     assert given.ind is not None
     labels = torch.zeros(len(given.ind), dtype=torch.int64) if given.labels is None else given.labels
-    own = torch.Generator()  # a loader without one draws from the global state
-    return DataLoader(TensorDataset(given.ind, labels), batch_size=given.batch_size or 256, generator=own)
+    return loader_of(given.ind, labels, given.batch_size)
 
 
 class _Chain:

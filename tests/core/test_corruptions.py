@@ -132,6 +132,7 @@ def test_without_the_package_both_commands_are_told(monkeypatch):
 
     monkeypatch.setattr(corruptions.metadata, "version", missing)
     corruptions._package.cache_clear()
+    corruptions.package_version.cache_clear()
     with pytest.raises(InputError) as caught:
         corrupt(colour(), "fog", 1, rows=np.arange(3), seed=0)
     assert 'pip install "opencv-python-headless' in str(caught.value)
@@ -139,6 +140,7 @@ def test_without_the_package_both_commands_are_told(monkeypatch):
     assert corruptions.package_version() == "1.1.5", "stored results are found without it"
     monkeypatch.undo()
     corruptions._package.cache_clear()
+    corruptions.package_version.cache_clear()
 
 
 def test_processes_make_the_same_bytes_and_end_when_stopped(monkeypatch):
