@@ -11,11 +11,11 @@ import streamlit as st
 from app import session
 from app.charts import chart
 from app.corruption_alpha import alpha_controls
-from app.corruption_state import IMAGE, Page, Pictures, Tuned, name_of, names_of
+from app.corruption_state import IMAGE, Page, Pictures, Tuned, names_of
 from app.corruption_strip import strip_html, strip_style
 from app.figures import corruptions as figures
 from app.inspection import Operating
-from app.names import title_of
+from app.names import name_of, title_of
 from app.samples import open_sample
 from fssd_core.corruption_claim import HOLDS, Claim, in_words
 from fssd_core.corruption_table import Floats, accepted_accuracy, rejected_table, spread

@@ -50,6 +50,16 @@ def class_names(images: ImageSet) -> tuple[str, ...]:
     return tuple(f"class {i}" for i in range(int(images.labels.max()) + 1))
 
 
+def name_of(names: tuple[str, ...], label: int) -> str:
+    """The class's name, its number where it has none."""
+    return names[label] if 0 <= label < len(names) else f"class {label}"
+
+
+def under_own_name(error: Exception, name: str) -> str:
+    """What an error says, with the file's own name in place of where its upload lies."""
+    return re.sub(r"\S*/uploads/[^:,'\s]*", lambda _: name, str(error))
+
+
 def inert(text: str) -> str:
     """Text that may hold a stranger's names, for Markdown: no link, picture, tag, formula or colour comes out of it.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import session
-from app.names import inert
+from app.names import inert, under_own_name
 from fssd_core.errors import FssdError
 from fssd_core.models import LoadedModel, find_arch, load_model
 from fssd_core.models.nets import Shape
@@ -118,8 +117,7 @@ def told(name: str) -> Iterator[None]:
     try:
         yield
     except (FssdError, OSError) as error:
-        words = re.sub(r"\S*/uploads/[^:,'\s]*", lambda _: name, str(error))
-        first, *lines = words.split("\n")
+        first, *lines = under_own_name(error, name).split("\n")
         st.error(inert(first), icon=":material/error:")
         if lines:
             st.code("\n".join(line.strip() for line in lines), language="python")

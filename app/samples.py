@@ -13,7 +13,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from app.components.pad import Grey, pad
-from app.names import class_names, title_of
+from app.names import class_names, name_of, title_of
 from fssd_core.data import ImageSet, load_data
 from fssd_core.data.folder import load_folder
 from fssd_core.data.pictures import FORMATS
@@ -78,8 +78,7 @@ def from_set(study: Study, ref: str, row: int, *, root: Path | None) -> Sample:
 def _truth(images: ImageSet, at: int) -> str:
     if images.labels is None:
         return ""
-    names, label = class_names(images), int(images.labels[at])
-    return names[label] if 0 <= label < len(names) else f"class {label}"
+    return name_of(class_names(images), int(images.labels[at]))
 
 
 def from_file(name: str, content: bytes, shape: tuple[int, int, int], *, inverted: bool = False) -> Sample:

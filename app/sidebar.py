@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import streamlit as st
 
 from app import lesson, presenter, session
-from app.names import described, inert, title_of
+from app.names import described, inert, title_of, under_own_name
 from fssd_core.data import list_data, load_data
 from fssd_core.data.files import IMAGE_ENDINGS, UPLOAD_ENDINGS
 from fssd_core.data.limits import MAX_UNPACKED, MAX_UPLOADS, shown
@@ -226,8 +225,7 @@ class _message:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> bool:
         if isinstance(error, FssdError | OSError):
-            words = re.sub(r"\S*/uploads/[^/\s]+(/\S+?)?(?=[:,\s]|$)", self.name, str(error))
-            st.error(inert(words), icon=":material/error:")
+            st.error(inert(under_own_name(error, self.name)), icon=":material/error:")
             return True
         return False
 

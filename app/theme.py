@@ -117,6 +117,12 @@ def palette() -> dict[str, Any]:
     }
 
 
+def transparent(colour: str, alpha: float) -> str:
+    """'#rrggbb' as Plotly takes it with an opacity."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"
+
+
 def luminance(colour: str) -> float:
     """Relative luminance of '#rrggbb', 0..1 (WCAG 2.2)."""
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from app import theme
-from app.figures.transfer import STEPS
+from app.figures.heatmap import STEPS
 from fssd_core.corruption_table import Floats, Spread
 from fssd_core.types import Curve
 
@@ -53,8 +53,8 @@ def severity_lines(
         data.append(
             {
                 "type": "scatter", "x": x + x[::-1], "y": np.clip(band, 0, 1), "fill": "toself", "mode": "lines",
-                "line": {"width": 0}, "fillcolor": _clear(colour, 0.08 if place else 0.16), "hoverinfo": "skip",
-                "legendgroup": name, "showlegend": False, "name": name,
+                "line": {"width": 0}, "fillcolor": theme.transparent(colour, 0.08 if place else 0.16),
+                "hoverinfo": "skip", "legendgroup": name, "showlegend": False, "name": name,
             }
         )  # fmt: skip
     for place, (name, over) in enumerate(spreads.items()):
@@ -99,7 +99,7 @@ def severity_boxes(
             {
                 "type": "box", "x": x, "y": table.reshape(-1), "name": name, "text": names, "offsetgroup": name,
                 "boxpoints": "all", "jitter": 0.4, "pointpos": 0, "line": {"color": colour, "width": 1.4},
-                "fillcolor": _clear(colour, 0.16), "marker": {"size": 3.5, "color": colour, "opacity": 0.75},
+                "fillcolor": theme.transparent(colour, 0.16), "marker": {"size": 3.5, "color": colour, "opacity": 0.75},
                 "hovertemplate": f"<b>{name}</b>, %{{text}} %{{x}}<br>%{{y:.4f}}<extra></extra>", "hoveron": "points",
             }
         )  # fmt: skip
@@ -193,7 +193,9 @@ def threshold_lines(
             {
                 "type": "scatter", "x": x, "y": [clean, *mean], "mode": "lines+markers", "name": name,
                 "line": {"color": colour, "width": 2.5, "dash": dash}, "marker": {"symbol": symbol, "size": 8},
-                "error_y": {"type": "data", "array": spread, "thickness": 1, "width": 3, "color": _clear(colour, 0.6)},
+                "error_y": {
+                    "type": "data", "array": spread, "thickness": 1, "width": 3, "color": theme.transparent(colour, 0.6)
+                },
                 "customdata": spread,
                 "hovertemplate": f"<b>{name}</b>, severity %{{x}}<br>%{{y:.1%}} ± %{{customdata:.1%}} over types"
                 "<extra></extra>",
@@ -222,7 +224,10 @@ def cell_curves(curves: Mapping[str, Curve], *, kind: str, mode: theme.Mode) -> 
         data.append(
             {
                 "type": "scatter", "x": curve.x, "y": curve.y, "mode": "lines", "name": name,
-                "line": {"color": colour, "width": 3 if place == 0 else 1.8, "dash": dash},
+                "line": {
+                    "color": colour, "width": 3 if place == 0 else 1.8, "dash": dash,
+                    "shape": "linear" if kind == "roc" else "vh",  # steps: average precision is their sum
+                },
                 "hovertemplate": f"<b>{name}</b><br>%{{x:.3f}}, %{{y:.3f}}<extra></extra>",
             }
         )  # fmt: skip
@@ -246,8 +251,3 @@ def _figure(
         **layout,
     }
     return go.Figure({"data": data, "layout": whole})
-
-
-def _clear(colour: str, alpha: float) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{alpha})"

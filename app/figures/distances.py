@@ -59,7 +59,7 @@ def ridgelines(ridges: Sequence[Ridge], *, layer: str, mode: theme.Mode) -> go.F
             mode="lines",
             line={"width": 1.6, "color": colour},
             fill="tonexty",
-            fillcolor=_transparent(colour, 0.32),
+            fillcolor=theme.transparent(colour, 0.32),
             name=ridge.title,
             hovertemplate=f"<b>{ridge.title}</b><br>distance %{{x:.2f}} × ind median<br>{ridge.note}<extra></extra>",
             showlegend=False,
@@ -93,8 +93,3 @@ def ridgelines(ridges: Sequence[Ridge], *, layer: str, mode: theme.Mode) -> go.F
     )
     figure.update_xaxes(fixedrange=True, gridcolor=theme.GRID[mode], zeroline=False)
     return figure
-
-
-def _transparent(colour: str, alpha: float) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{alpha})"

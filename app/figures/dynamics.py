@@ -76,7 +76,7 @@ def speed_curves(
         if line.low is not None and line.high is not None:
             figure.add_scatter(
                 x=[*places, *places[::-1]], y=[*line.high, *np.asarray(line.low)[::-1]], fill="toself", mode="lines",
-                line={"width": 0}, fillcolor=_transparent(colour, 0.18), hoverinfo="skip", showlegend=False,
+                line={"width": 0}, fillcolor=theme.transparent(colour, 0.18), hoverinfo="skip", showlegend=False,
                 name=f"{line.title}: 95 % interval",
             )  # fmt: skip
         figure.add_scatter(
@@ -249,8 +249,3 @@ def _place(step: float) -> float:
 
 def _short(step: int) -> str:
     return f"{step // 1000}k" if step >= 1000 else str(step)
-
-
-def _transparent(colour: str, alpha: float) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{alpha})"

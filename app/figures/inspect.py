@@ -41,7 +41,7 @@ def score_position(
         figure.add_scatter(
             x=list(grid), y=list(height / (height.max() or 1.0)), mode="lines", name=title,
             line={"width": 2 if kind == "ind" else 1.4, "color": colour},
-            fill="tozeroy" if kind == "ind" else None, fillcolor=_transparent(colour, 0.3),
+            fill="tozeroy" if kind == "ind" else None, fillcolor=theme.transparent(colour, 0.3),
             hovertemplate=f"<b>{title}</b><br>{len(scores):,} images<br>score %{{x:.4g}}<extra></extra>",
         )  # fmt: skip
     digits = decimals(found)
@@ -100,7 +100,8 @@ def layer_positions(found: Inspection, ind: LayerScores, *, mode: theme.Mode) ->
         half = 0.36 * height / (height.max() or 1.0)
         figure.add_scatter(
             x=[*grid, *grid[::-1]], y=[*(base + half), *(base - half)[::-1]], mode="lines", fill="toself",
-            line={"width": 1, "color": colour}, fillcolor=_transparent(colour, 0.3), hoverinfo="skip", showlegend=False,
+            line={"width": 1, "color": colour}, fillcolor=theme.transparent(colour, 0.3), hoverinfo="skip",
+            showlegend=False,
         )  # fmt: skip
         figure.add_scatter(
             x=[found_here.distance / unit], y=[base], mode="markers", name=found_here.layer, showlegend=False,
@@ -170,8 +171,3 @@ def _diamond(colour: str, mode: theme.Mode) -> dict[str, Any]:
 def _place(below: float) -> str:
     """Percentile as a short number: '1.3', '0', '100'."""
     return percent(below).removesuffix(" %").removesuffix(".0")
-
-
-def _transparent(colour: str, alpha: float) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{alpha})"

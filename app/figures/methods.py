@@ -10,7 +10,7 @@ from typing import Literal
 import plotly.graph_objects as go
 
 from app import theme
-from app.figures.transfer import STEPS
+from app.figures.heatmap import heatmap
 from fssd_core.types import FloatArray
 
 DASHES = ("solid", "dash", "dot", "dashdot")
@@ -109,13 +109,9 @@ def cost_scatter(marks: Sequence[Mark], *, mode: theme.Mode) -> go.Figure:
         },
         yaxis={"title": "AUROC", "fixedrange": True, "automargin": True},
         showlegend=False,
-        margin={"l": 8, "r": 16, "t": 76, "b": 48},
         height=430,
-        hovermode="closest",
     )
-    figure.update_xaxes(gridcolor=theme.GRID[mode], zeroline=False)
-    figure.update_yaxes(gridcolor=theme.GRID[mode], zeroline=False)
-    return figure
+    return _framed(figure, mode)
 
 
 def overlaid_curves(
@@ -173,10 +169,14 @@ def overlaid_curves(
         xaxis={"title": x_title, "range": ranges[0], "fixedrange": True},
         yaxis={"title": y_title, "range": ranges[1], "fixedrange": True, "automargin": True},
         legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top", "title": None},
-        margin={"l": 8, "r": 16, "t": 76, "b": 48},
         height=470,
-        hovermode="closest",
     )
+    return _framed(figure, mode)
+
+
+def _framed(figure: go.Figure, mode: theme.Mode) -> go.Figure:
+    """The room around the page's two figures, and their grid."""
+    figure.update_layout(margin={"l": 8, "r": 16, "t": 76, "b": 48}, hovermode="closest")
     figure.update_xaxes(gridcolor=theme.GRID[mode], zeroline=False)
     figure.update_yaxes(gridcolor=theme.GRID[mode], zeroline=False)
     return figure
@@ -195,26 +195,7 @@ def say_heatmap(
         subtitle: under it.
         mode: 'light' or 'dark'.
     """
-    figure = go.Figure(
-        go.Heatmap(
-            z=say.tolist(),
-            x=list(layers),
-            y=list(rows),
-            zmin=-1,
-            zmax=1,
-            colorscale=[list(step) for step in STEPS[mode]],
-            texttemplate="%{z:+.2f}",
-            hovertemplate="%{y}<br>%{x}: %{z:+.3f} of the score<extra></extra>",
-            showscale=False,
-            xgap=2,
-            ygap=2,
-        )
-    )
-    figure.update_layout(
-        title={"text": title, "subtitle": {"text": subtitle}, "x": 0},
-        xaxis={"fixedrange": True, "title": "layer, early to deep"},
-        yaxis={"autorange": "reversed", "fixedrange": True, "automargin": True},
-        margin={"l": 8, "r": 8, "t": 80, "b": 48},
-        height=170 + 46 * len(rows),
-    )
-    return figure
+    return heatmap(
+        say.tolist(), layers, rows, limits=(-1, 1), text="%{z:+.2f}", hover="%{y}<br>%{x}: %{z:+.3f} of the score",
+        title=title, subtitle=subtitle, mode=mode, xaxis={"title": "layer, early to deep"}, height=170 + 46 * len(rows),
+    )  # fmt: skip

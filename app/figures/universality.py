@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from app import theme
-from app.figures.transfer import STEPS
+from app.figures.heatmap import heatmap
 from fssd_core.summary import UNINFORMATIVE
 from fssd_core.universality import OOD, CellResult
 
@@ -37,15 +37,17 @@ def universality_map(
     good = [[_goodness(x, value, when) for x in row] for row in table]
     names = [f"{r.cell.arch} · {r.cell.activation} · {r.cell.loss}" + _seed(r) for r in results]
     sign = "+" if when == "change" else ""
-    figure = go.Figure(
-        go.Heatmap(
-            z=good, x=list(OOD), y=names, zmin=0, zmax=1, colorscale=[list(step) for step in STEPS[mode]],
-            text=[[f"{x:{sign}.2f}" for x in row] for row in table], texttemplate="%{text}",
-            customdata=[[[r.layers[layer], r.auroc[n][layer], r.ratio[n][layer]] for n in OOD] for r in results],
-            hovertemplate="%{y}<br>against %{x}, layer %{customdata[0]}<br>trained: AUROC %{customdata[1]:.3f}, "
-            "distance ÷ ind %{customdata[2]:.3f}<extra></extra>",
-            showscale=False, xgap=2, ygap=2,
-        )
+    framed = "" if when == "change" else f"framed: AUROC at most {UNINFORMATIVE:g}, ood does not lie nearer"
+    figure = heatmap(
+        good, OOD, names, limits=(0, 1), text="%{text}",
+        hover="%{y}<br>against %{x}, layer %{customdata[0]}<br>trained: AUROC %{customdata[1]:.3f}, "
+        "distance ÷ ind %{customdata[2]:.3f}",
+        title=TITLES[value, when], subtitle=framed, mode=mode, xaxis={"side": "top"},
+        margin={"l": 8, "r": 8, "t": 112, "b": 8}, height=150 + 24 * len(results),
+        trace={
+            "text": [[f"{x:{sign}.2f}" for x in row] for row in table],
+            "customdata": [[[r.layers[layer], r.auroc[n][layer], r.ratio[n][layer]] for n in OOD] for r in results],
+        },
     )  # fmt: skip
     for row, r in enumerate(results):
         for column, name in enumerate(OOD):
@@ -55,14 +57,6 @@ def universality_map(
                     type="rect", x0=column - 0.48, x1=column + 0.48, y0=row - 0.44, y1=row + 0.44,
                     line={"width": 1.6, "color": theme.REJECT[mode]},
                 )  # fmt: skip
-    framed = "" if when == "change" else f"framed: AUROC at most {UNINFORMATIVE:g}, ood does not lie nearer"
-    figure.update_layout(
-        title={"text": TITLES[value, when], "subtitle": {"text": framed}, "x": 0},
-        xaxis={"side": "top", "fixedrange": True},
-        yaxis={"autorange": "reversed", "fixedrange": True, "automargin": True},
-        margin={"l": 8, "r": 8, "t": 112, "b": 8},
-        height=150 + 24 * len(results),
-    )
     return figure
 
 
