@@ -6,12 +6,12 @@ as a dragging hand does, on the page of tests/e2e/harness_cockpit.py; nothing is
 
 from __future__ import annotations
 
-import shutil
 import statistics
 from typing import Any
 
 from playwright.sync_api import sync_playwright
 
+from benchmarks.serving import chromium
 from tests.e2e.conftest import CHROMIUM_FLAGS, ROOT, serve
 
 SECONDS = 5
@@ -62,9 +62,9 @@ def measure(page: Any, name: str) -> str:
 
 def main() -> None:
     """Prints the figures."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = chromium()
     with serve(ROOT / "tests" / "e2e" / "harness_cockpit.py") as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
+        browser = playwright.chromium.launch(executable_path=found, args=list(CHROMIUM_FLAGS))
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
         page.goto(f"{url}/?case=large")
         page.wait_for_function(f"{COCKPIT}?.updates > 0", timeout=60_000)

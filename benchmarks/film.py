@@ -10,13 +10,13 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import sync_playwright
 
+from benchmarks.serving import chromium
 from tests.e2e.conftest import CHROMIUM_FLAGS, ROOT, serve
 
 POINTS = (1600, 5000, 10000)
@@ -64,10 +64,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = chromium()
     rows = []
     with serve(ROOT / "tests" / "e2e" / "harness_film.py") as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
+        browser = playwright.chromium.launch(executable_path=found, args=list(CHROMIUM_FLAGS))
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
         for renderer in ("auto", "webgl"):
             for points in POINTS:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import time
 from playwright.sync_api import Browser, sync_playwright
 
 from app.__main__ import answers
+from benchmarks.serving import chromium
 
 PORT = 8654
 URL = f"http://127.0.0.1:{PORT}"
@@ -46,9 +46,9 @@ def cold_start(browser: Browser) -> tuple[float, float]:
 
 def main(rounds: int = 5) -> None:
     """Prints the medians."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         runs = [cold_start(browser) for _ in range(rounds)]
         browser.close()
     for name, values in zip(("server answers after", "first picture after that"), zip(*runs, strict=True), strict=True):

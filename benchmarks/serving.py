@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -40,17 +41,27 @@ class Serving:
         return self.log.read_text(encoding="utf-8", errors="replace").count("Traceback (most recent")
 
 
-@contextmanager
-def serving(home: Path, **environment: str) -> Iterator[Serving]:
-    """Starts `python -m app` and waits until it answers; ends it and its children at the end."""
+def free_port() -> int:
+    """A port of the loopback that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+        return int(probe.getsockname()[1])
+
+
+def chromium() -> str | None:
+    """The system's Chromium, None where there is none: Playwright then takes its own."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@contextmanager
+def serving(home: Path, *arguments: str, port: int | None = None, **environment: str) -> Iterator[Serving]:
+    """Starts `python -m app` with these arguments and waits until it answers; ends it and its children at the end."""
+    port = port or free_port()
     url, log = f"http://127.0.0.1:{port}", home / "server.log"
     home.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app", "--no-browser", "--port", str(port)],
+            [sys.executable, "-m", "app", "--no-browser", "--port", str(port), *arguments],
             cwd=ROOT,
             env={**os.environ, "FSSD_HOME": str(home), **environment},
             stdout=out,

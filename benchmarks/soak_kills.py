@@ -116,7 +116,6 @@ def computing(home: Path, *, kills: int, draw: random.Random) -> dict[str, Any]:
         "entries a job": len(whole),
         "entries kept over the kills": kept,
         "entries computed after them": again,
-        "half-written entries": 0,  # _read raises on the first
         "temporary files left for the sweep": left,
         "wrong": wrong,
     }

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import statistics
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from typing import Any
 from playwright.async_api import Browser, Error, Page, async_playwright
 from websockets.exceptions import ConnectionClosed
 
-from benchmarks.serving import Serving, serving
+from benchmarks.serving import Serving, chromium, serving
 from benchmarks.socket_session import SocketSession
 from fssd_core.models import list_models
 
@@ -193,9 +192,9 @@ async def _all(server: Serving, sessions: int, browsers: int, seconds: float, se
     def over() -> bool:
         return time.monotonic() > end
 
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = chromium()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=list(FLAGS)) if browsers else None
+        browser = await playwright.chromium.launch(executable_path=found, args=list(FLAGS)) if browsers else None
 
         async def one(number: int) -> None:
             draw = random.Random(seed * 1000 + number)
@@ -259,6 +258,11 @@ def people(
         "computing processes that died": seen.failed,
         "tabs closed while computing": seen.closed,
         "errors": seen.errors,
+        "wrong": [
+            f"{count} {what}"
+            for count, what in ((tracebacks, "tracebacks in the log"), (seen.failed, "computing processes died"))
+            if count
+        ],
         "tracebacks in the server's log": tracebacks,
         "memory_mib": {
             "at start": alone // 2**20,

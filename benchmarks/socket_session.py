@@ -23,7 +23,6 @@ class SocketSession:
         words: texts of the last run: markdown, alerts, progress.
         errors: exceptions that the page showed.
         polls: {fragment: when it asks again}: not empty while a job's progress is shown.
-        received: bytes that came.
     """
 
     def __init__(self, url: str, *, page: str = "", query: str = "") -> None:
@@ -32,7 +31,6 @@ class SocketSession:
         self.widgets: dict[str, tuple[str, Any]] = {}
         self.words: list[str] = []
         self.errors: list[str] = []
-        self.received = 0
         self._state: dict[str, dict[str, Any]] = {}
         self._hash = ""
         self._part = False  # whether the run that begins next is that of a fragment
@@ -122,7 +120,6 @@ class SocketSession:
 
     def _take(self, data: Any) -> bool:
         """Takes one message over; whether the script's run is over and no other follows at once."""
-        self.received += len(data)
         message = ForwardMsg()
         message.ParseFromString(data)
         if message.WhichOneof("type") == "ref_hash":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.__main__ import answers
+from benchmarks.serving import chromium
 from fssd_core.models import list_models
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
@@ -109,14 +109,14 @@ def shot(page: Page) -> Image.Image:
 def main() -> None:
     """Starts a server with an empty store of its own, takes all pictures, ends it."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = chromium()
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         server = subprocess.Popen(
             [sys.executable, "-m", "app", "--no-browser", "--port", str(PORT)], env={**os.environ, "FSSD_HOME": home}
         )
         try:
             wait_until_up()
-            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+            browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
             still(browser, "features", "/", width=1440, height=1080)
             still(browser, "features-dark", "/?view=UMAP&layer=fc1", width=1440, height=1080, dark=True)
             still(browser, "tuning", "/tuning", width=1440, height=1250)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from app.__main__ import answers
-from tests.e2e.conftest import ROOT, open_page
+from tests.e2e.conftest import open_page
 from tests.e2e.test_app import drawn
 
 pytest.importorskip("authlib", reason="the extra 'login' is not installed")
+from benchmarks.serving import free_port, serving
 from benchmarks.socket_session import SocketSession
 from tests.e2e.oidc_provider import Provider
 
@@ -33,9 +28,7 @@ def provider():
 @pytest.fixture(scope="module")
 def url(provider, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (home / ".streamlit").mkdir()
     (home / ".streamlit" / "secrets.toml").write_text(
         f"""[auth]
@@ -46,18 +39,9 @@ client_secret = "client-secret"
 server_metadata_url = "{provider.url}/.well-known/openid-configuration"
 """
     )
-    command = [sys.executable, "-m", "app", "--no-browser", "--port", str(port), "--login", "@school.example"]
-    environment = {**os.environ, "HOME": str(home), "FSSD_HOME": str(home / "fssd"), "NO_PROXY": "127.0.0.1"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        end = time.monotonic() + 60
-        while not answers(address) and time.monotonic() < end:
-            time.sleep(0.1)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(20)
+    environment = {"HOME": str(home), "NO_PROXY": "127.0.0.1"}
+    with serving(home, "--login", "@school.example", port=port, **environment) as server:
+        yield server.url
 
 
 def log_in(page: Any) -> None:
