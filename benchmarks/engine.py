@@ -34,7 +34,7 @@ from fssd_core.ensemble import combine, uniform
 from fssd_core.extractor import FeatureExtractor
 from fssd_core.metrics import auroc
 from fssd_core.models import load_model
-from fssd_core.models.archs import list_archs
+from fssd_core.models.archs import find_arch
 from fssd_core.precision import in_precision
 from fssd_core.runtime import generator, threads
 from fssd_core.singularity import estimate_fss, fssd, fssd_sweep, uniform_noise
@@ -78,7 +78,7 @@ class Subject:
     def __init__(self, case: Case, device: str) -> None:
         self.case = case
         torch.manual_seed(0)
-        module = list_archs()[case.arch].make(10, case.shape).eval()  # time does not depend on what the weights know
+        module = find_arch(case.arch).make(10, case.shape).eval()  # time does not depend on what the weights know
         mean, std = (0.5,) * case.shape[0], (0.25,) * case.shape[0]
         noise = uniform_noise(case.shape, 8, generator=generator(1))
         self.images = uniform_noise(case.shape, case.images, generator=generator(2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from benchmarks.engine import CASES, QUICK, Subject
 from benchmarks.performance import PAGE, RESULTS, page, reports
 
 
@@ -17,6 +18,11 @@ def test_a_changed_figure_would_be_seen():
     found = json.loads((RESULTS / "engine-cpu.json").read_text())
     found["cases"][0]["ratios"]["authors over ours, 1 epsilon"] += 1
     assert page(PAGE.read_text(), [found]) != PAGE.read_text()
+
+
+def test_every_case_can_be_built():
+    for case in (*CASES, *QUICK):
+        assert Subject(case, "cpu").images.shape == (case.images, *case.shape)
 
 
 def test_the_json_says_on_what_it_was_measured():

@@ -50,7 +50,7 @@ def _choose() -> tuple[tuple[str, ...], tuple[str, ...], int, str | None]:
     left, middle, right = st.columns([1.6, 2.2, 0.8], vertical_alignment="bottom")
     chosen = left.segmented_control(
         "Corruption types", list(CHOICES), default="All 19", required=True, key="corruption-types", bind="query-params",
-        help=CHOICE_HELP,
+        wrap=True, help=CHOICE_HELP,
     )  # fmt: skip
     detectors = middle.multiselect(
         "Detectors beside FSSD",
