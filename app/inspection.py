@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from app import people, session
+from app import people, session, tuning_presets
 from app.names import title_of
 from app.samples import Sample
 from fssd_core import ensemble
@@ -113,9 +113,11 @@ def _scored(study: Study, ref: str, scores: LayerScores) -> Scored:
 
 
 def operating_point(setting: Setting | None, scored: dict[str, Scored], study: Study, epsilon: float) -> Operating:
-    """The Tuning page's weights, and its rule for the threshold applied anew at this epsilon."""
-    ind = scored[study.ind].held_out
-    weights = ensemble.uniform(ind.layers) if setting is None else setting.weights
+    """The Tuning page's weights, and its rule for the threshold applied anew at this epsilon.
+
+    Where that page was not opened, the weights and the rule that it starts from.
+    """
+    weights = starting_weights(study, scored[study.ind]) if setting is None else setting.weights
     choice = Choice() if setting is None else setting.choice
     sides = {ref: scores_of(s.held_out, weights) for ref, s in scored.items()}
     oods = [s for ref, s in sides.items() if ref != study.ind and _chosen(setting, ref)]
@@ -126,9 +128,16 @@ def operating_point(setting: Setting | None, scored: dict[str, Scored], study: S
     else:
         threshold = choose_threshold(sides[study.ind], np.concatenate(oods) if oods else np.empty(0), choice)
         rule = in_words(choice)
-    source = "Tuning page not opened yet" if setting is None else "as on the Tuning page"
+    source = "as the Tuning page starts" if setting is None else "as on the Tuning page"
     labels = f"labels used: {weights.labels}"
     return Operating(weights, threshold, f"α {weights.rule} ({labels}) · threshold: {rule} · {source}")
+
+
+def starting_weights(study: Study, ind: Scored) -> Weights:
+    """What the Tuning page starts from at epsilon 0: fitted against the stored pseudo-ood, else uniform."""
+    plain = stored_scores(replace(study, epsilon=0.0), study.ind, store=session.store(), root=session.data_root())
+    fitting = np.setdiff1d(np.arange(len(ind.whole)), ind.tested)
+    return ensemble.uniform(ind.whole.layers) if plain is None else tuning_presets.starting(study, plain.take(fitting))
 
 
 def _chosen(setting: Setting | None, ref: str) -> bool:

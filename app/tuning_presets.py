@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from app import tuning_pseudo
 from app.components.scores_packing import columns_at, pack
 from app.names import title_of
 from fssd_core import ensemble
@@ -54,6 +55,23 @@ def presets(
 def default(offered: Mapping[str, Weights]) -> Weights:
     """The one to start from: fitted against pseudo-ood where that is offered, else uniform."""
     return next((weights for weights in offered.values() if weights.rule == PSEUDO), offered["uniform"])
+
+
+def starting(study: Study, ind: LayerScores) -> Weights:
+    """`default` at epsilon 0 where the Tuning page was not opened, from what the store has of the pseudo-ood.
+
+    Args:
+        study: of the page.
+        ind: (n, K) distances at epsilon 0 of the ind images that alpha may be fitted on.
+    """
+    uniform = ensemble.uniform(ind.layers)
+    pseudo = tuning_pseudo.stored(study, (0.0,))
+    if not pseudo or not len(ind):
+        return uniform
+    try:
+        return _dated(ensemble.pseudo_ood(_distances({0.0: ind}, 0.0), _distances(pseudo, 0.0)), 0.0)
+    except InputError:  # the Tuning page says why
+        return uniform
 
 
 def retired(offered: Mapping[str, Weights], names: set[str | None]) -> dict[str, Weights]:

@@ -25,7 +25,7 @@ from app.figures.inspect import MOST, contributions, layer_positions, score_posi
 from app.inspection import Scored, operating_point, telling
 from fssd_core.assets import assets_root
 from fssd_core.data import load_data
-from fssd_core.ensemble import SMALLEST, combine, uniform
+from fssd_core.ensemble import SMALLEST, combine, fit_rows, pseudo_ood, uniform
 from fssd_core.errors import DataError, InputError
 from fssd_core.inspect_measure import Measurement, Neighbours
 from fssd_core.inspect_verdict import Inspection, judge
@@ -33,6 +33,7 @@ from fssd_core.metrics import threshold_at_tpr
 from fssd_core.operating_point import Choice, choose_threshold
 from fssd_core.store import Store
 from fssd_core.study import Study, compare, layer_scores, open_data
+from fssd_core.study_pseudo import stored_pseudo_sweep
 from fssd_core.types import LayerScores, Weights
 from tests.app.test_views import wait_until
 
@@ -195,14 +196,26 @@ def setting(**change: object) -> SimpleNamespace:
     )
 
 
-def test_without_a_setting_alpha_is_uniform_at_95_percent(no_root):
+def test_without_a_setting_alpha_is_what_the_tuning_page_starts_from_at_95_percent(no_root):
     sets = scored()
     found = operating_point(None, sets, STUDY, 0.0)
     ind = sets[STUDY.ind].held_out
-    assert found.weights == uniform(ind.layers)
+    fit = fit_rows(len(sets[STUDY.ind].whole), seed=STUDY.seed)
+    pseudo = stored_pseudo_sweep(STUDY, (0.0,), store=inspection.session.store(), root=None)[0.0]
+    assert found.weights.rule == "pseudo-ood"
+    assert found.weights.alpha == pytest.approx(pseudo_ood(sets[STUDY.ind].whole.take(fit), pseudo).alpha, rel=1e-6)
     assert found.threshold == pytest.approx(threshold_at_tpr(combine(ind, found.weights), 0.95), rel=1e-12)
     assert "at least 95 % of ind accepted" in found.said
-    assert "labels used: none" in found.said
+    assert "labels used: none (pseudo-ood made from ind images)" in found.said
+    again = operating_point(None, scored(0.02), STUDY, 0.02)
+    assert again.weights == found.weights
+    assert again.threshold != found.threshold
+
+
+def test_without_a_setting_and_without_pseudo_ood_alpha_is_uniform(no_root, monkeypatch):
+    monkeypatch.setattr("app.tuning_pseudo.stored", lambda *_: {})
+    sets = scored()
+    assert operating_point(None, sets, STUDY, 0.0).weights == uniform(sets[STUDY.ind].whole.layers)
 
 
 def test_the_rule_of_the_tuning_page_is_applied_at_this_epsilon(no_root):
@@ -378,7 +391,7 @@ def verdict(app: AppTest, *, other_than: str = "") -> str:
 
 def test_the_page_judges_the_row_of_the_address(data):
     app = start(set="mnist", row="17")
-    assert "Accepted as in-distribution: score 126.3 above the threshold 42.2" in verdict(app)
+    assert "Accepted as in-distribution: score 1.79 above the threshold 0.78" in verdict(app)
     assert app.selectbox(key="set").value == "mnist"
     assert any("A miss: mnist is chosen as out-of-distribution" in c.value for c in app.caption)
     assert len(app.get("plotly_chart")) == 3
@@ -401,7 +414,7 @@ def test_buttons_lead_to_telling_images_and_epsilon_perturbs(data):
     assert app.number_input(key="row").value != first, "again leads to the next"
     app.select_slider(key="inspect-epsilon:0").set_value(0.02).run()
     moved = verdict(app, other_than=again)
-    assert "threshold 42.2" not in moved
+    assert "threshold 0.78" not in moved
     assert "away from F*" in " ".join(c.value for c in app.caption)
 
 
@@ -409,7 +422,7 @@ def test_a_row_outside_is_told_and_the_page_goes_on(data):
     app = start(set="mnist", row="5000")
     assert "no row 5000" in errors(app)
     app.number_input(key="row").set_value(17).run()
-    assert "126.3" in verdict(app)
+    assert "score 1.79" in verdict(app)
 
 
 def test_a_drawing_is_judged_and_an_empty_pad_explained(data):
@@ -417,7 +430,7 @@ def test_a_drawing_is_judged_and_an_empty_pad_explained(data):
     assert "Draw something" in app.info[0].value
     app.session_state["_drawing"] = load_data("mnist").images[17]
     app.run()
-    assert "score 126.3" in verdict(app)
+    assert "score 1.79" in verdict(app)
 
 
 LEADING = """
@@ -438,7 +451,7 @@ def test_other_pages_lead_here(data, tmp_path):
     app = AppTest.from_file(str(tmp_path / "main.py"), default_timeout=90).run()
     assert errors(app) == ""
     app.button[0].click().run()
-    assert "126.3" in verdict(app)
+    assert "score 1.79" in verdict(app)
     assert (app.selectbox(key="set").value, app.number_input(key="row").value) == ("mnist", 17)
 
 
@@ -452,4 +465,4 @@ def test_weights_with_nan_are_one_clear_message(data):
     wait_until(app, errors)
     assert "NaN" in errors(app)
     app.sidebar.selectbox(key="model").set_value("demo/lenet").run()
-    assert "threshold 42.2" in verdict(app)
+    assert "threshold 0.78" in verdict(app)

@@ -21,12 +21,14 @@ from app.figures.curves import Line, pr_curves, roc_curves
 from app.inspection import Scored
 from app.selection_panel import table
 from app.selection_scores import distances, fit_rows, lacking
+from fssd_core import ensemble
 from fssd_core.assets import assets_root
 from fssd_core.metrics import pr, roc
 from fssd_core.operating_point import Choice
 from fssd_core.store import Store
 from fssd_core.study import Study, open_data, stored_scores
 from fssd_core.study_projection import drawn_study, projection_sets, stored_projection
+from fssd_core.study_pseudo import stored_pseudo_sweep
 from fssd_core.subset import judge_rows
 from fssd_core.types import PointGroup, Weights
 from tests.app.test_views import errors, home, start  # noqa: F401
@@ -57,10 +59,12 @@ def choose(app: AppTest, groups: tuple[PointGroup, ...], **places: slice) -> dic
     return {name: rows for name, rows in chosen.items() if len(rows)}
 
 
-def uniform_scores(store: Store, ref: str) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, scores) of the drawn images under uniform alpha at epsilon 0."""
+def untuned_scores(store: Store, ref: str) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, scores) of the drawn images under alpha of the stored pseudo-ood at epsilon 0."""
+    ind = stored_scores(STUDY, STUDY.ind, store=store).take(ensemble.fit_rows(2000, seed=STUDY.seed))
+    weights = ensemble.pseudo_ood(ind, stored_pseudo_sweep(STUDY, (0.0,), store=store)[0.0])
     scores = stored_scores(drawn_study(STUDY, ref), ref, store=store)
-    return open_data(drawn_study(STUDY, ref), ref).rows, scores.values.astype(float).sum(1)
+    return open_data(drawn_study(STUDY, ref), ref).rows, ensemble.combine(scores, weights)
 
 
 def said(app: AppTest, pattern: str) -> re.Match[str]:
@@ -77,12 +81,12 @@ def test_a_selection_has_the_stores_numbers_under_the_untuned_setting(home, ship
     assert errors(app) == ""
     assert app.subheader[0].value == "Selection: 73 images"
     assert said(app, r"^30 fmnist:test · 40 mnist · 3 noise behind F\*$")
-    words = said(app, r"Scored at ε 0 with α uniform .*Tuning page not opened yet; threshold (-?[\d.]+)\.")
+    words = said(app, r"Scored at ε 0 with α pseudo-ood .*as the Tuning page starts; threshold (-?[\d.]+)\.")
     assert "Noise, which F\\* is the mean of, is not scored" in words.string
     _, counts, measures = (frame.value for frame in app.dataframe)
     truth, values = [], []
     for ref in (STUDY.ind, "mnist"):
-        rows, scores = uniform_scores(shipped, ref)
+        rows, scores = untuned_scores(shipped, ref)
         picked = scores[np.isin(rows, chosen[ref])]
         values += list(picked)
         truth += [ref == STUDY.ind] * len(picked)
@@ -93,7 +97,7 @@ def test_a_selection_has_the_stores_numbers_under_the_untuned_setting(home, ship
     assert dict(zip(measures[""], measures["all drawn"], strict=True))["ind : ood"] == "600 : 300"
     assert list(counts["selected"]) == ["30 of 600", "40 of 300"]
     threshold = float(words[1])
-    rows, scores = uniform_scores(shipped, "mnist")
+    rows, scores = untuned_scores(shipped, "mnist")
     share = (scores[np.isin(rows, chosen["mnist"])] >= threshold).mean()
     assert counts["accepted"][1] == f"{share:.1%}"
     assert len(app.get("plotly_chart")) == 3
