@@ -63,7 +63,7 @@ _STAGES = ("relu", "layer1", "layer2", "layer3", "layer4")
 LENET = ("relu1", "relu2", "relu3", "fc2")
 CASES = (
     Case("LeNet of the authors, 28 px", "lenet-authors", (1, 28, 28), LENET, 100, 5, 50, 3),
-    Case("ResNet-34, 32 px", "resnet34", (3, 32, 32), _STAGES, 32, 3, 4, 2),
+    Case("ResNet-34, 32 px", "resnet34", (3, 32, 32), _STAGES, 32, 3, 16, 2),
     Case("ResNet-34, 224 px", "resnet34", (3, 224, 224), _STAGES, 1, 2, 0, 0),
 )
 QUICK = (
@@ -166,14 +166,15 @@ def measure(case: Case, device: str) -> dict[str, Any]:
         },
         case.rounds,
     )
-    few = images if device == "cuda" else images[:2]  # slow where the processor lacks bfloat16
+    native = _native(device)
+    few = images if native else images[:2]  # slow where the processor lacks bfloat16
     reduced = paired(
         {
             "float32": lambda: subject.ours(few, [EPSILON]),
             "bfloat16": lambda: subject.ours(few, [EPSILON], extractor=subject.reduced),
         },
-        1,
-        warm=device == "cpu",
+        case.rounds if native else 1,
+        warm=not native,
     )
     ours = subject.ours(images, [EPSILON])[EPSILON].values
     theirs = subject.loop.scores(images, subject.their_fss, EPSILON, BATCH).detach().cpu().numpy()
@@ -197,29 +198,34 @@ def measure(case: Case, device: str) -> dict[str, Any]:
         "largest relative difference": float((np.abs(ours - theirs) / theirs).max()),
     }  # fmt: skip
     if case.sweep_rounds:
-        row["sweep"] = sweep(subject, clock)
+        row["sweep"] = sweep(subject, clock, native=native)
     return row
 
 
-def sweep(subject: Subject, clock: str) -> dict[str, Any]:
-    """The authors' 22 epsilons, one of which is 0 and needs no pass of its own."""
+def _native(device: str) -> bool:
+    """Whether the device has bfloat16, where torch need not emulate it."""
+    return device == "cuda" or bool(machine()["bfloat16 in the processor"])
+
+
+def sweep(subject: Subject, clock: str, *, native: bool) -> dict[str, Any]:
+    """The authors' 22 epsilons, one of which is 0 and needs no pass of its own; bfloat16 where the device has it."""
     case, some = subject.case, subject.images[: subject.case.sweep_images]
-    seconds = paired(
-        {
-            "floor": lambda: subject.floor(some, len(EPSILONS) - 1),
-            "ours": lambda: subject.ours(some, EPSILONS),
-            "authors": lambda: [subject.loop.scores(some, subject.their_fss, e, BATCH) for e in EPSILONS],
-            "shared": lambda: subject.ours(some, EPSILONS, shared=True),
-        },
-        case.sweep_rounds,
-        warm=True,
-    )[clock]
+    works: dict[str, Work] = {
+        "floor": lambda: subject.floor(some, len(EPSILONS) - 1),
+        "ours": lambda: subject.ours(some, EPSILONS),
+        "authors": lambda: [subject.loop.scores(some, subject.their_fss, e, BATCH) for e in EPSILONS],
+        "shared": lambda: subject.ours(some, EPSILONS, shared=True),
+    }
+    if native:
+        works["bfloat16"] = lambda: subject.ours(some, EPSILONS, extractor=subject.reduced)
+        works["bfloat16, shared"] = lambda: subject.ours(some, EPSILONS, extractor=subject.reduced, shared=True)
+    seconds = paired(works, case.sweep_rounds, warm=True)[clock]
     return {
         "images": len(some), "epsilons": len(EPSILONS), "rounds": case.sweep_rounds,
         "seconds": {k: statistics.median(v) for k, v in seconds.items()},
         "authors over ours": ratio(seconds, "authors", "ours"),
         "ours over floor": ratio(seconds, "ours", "floor"),
-        "authors over shared": ratio(seconds, "authors", "shared"),
+        **{f"authors over {w}": ratio(seconds, "authors", w) for w in works if w.startswith(("shared", "bfloat16"))},
     }  # fmt: skip
 
 
@@ -291,7 +297,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measures everything, prints the tables, writes benchmarks/results/engine-<name>.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a minute's worth; kept only where --name is given")
-    parser.add_argument("--name", help="of the results' file; default cpu, or cuda with --device cuda")
+    parser.add_argument("--name", help="of the results' file; default cpu, cpu-bfloat16 where it has that, or cuda")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args(argv)
     started = time.perf_counter()
@@ -307,7 +313,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(performance.tables(report))
     if options.name or not options.quick:
         RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"engine-{options.name or options.device}.json"
+        kind = "cpu-bfloat16" if options.device == "cpu" and _native("cpu") else options.device
+        path = RESULTS / f"engine-{options.name or kind}.json"
         path.write_text(json.dumps(report, indent=1) + "\n")
         print(f"\nwrote {path}; `python -m benchmarks.performance` puts it into docs/performance.md")
 

@@ -47,11 +47,12 @@ def _seconds(value: float) -> str:
 def _machine(report: dict[str, Any]) -> str:
     m = report["machine"]
     where = m["gpu"] or f"{m['cpu']}, {m['cores']} cores, one thread used"
+    bfloat16 = bool(m["bfloat16 in the processor"] or m["gpu"])
     return (
-        f"### {where}\n\nPython {m['python']}, torch {m['torch']}, NumPy {m['numpy']}; {m['date']}, commit "
-        f"`{m['commit'][:10]}`{' (with changes)' if m['tree changed'] else ''}; "
-        f"load {report['load before']:.1f} before and {report['load after']:.1f} after; bfloat16 in the processor: "
-        f"{'yes' if m['bfloat16 in the processor'] or m['gpu'] else 'no'}; {report['seconds in all']:.0f} s in all."
+        f"### {where}, {'with' if bfloat16 else 'without'} bfloat16\n\n"
+        f"Python {m['python']}, torch {m['torch']}, NumPy {m['numpy']}; {m['date']}, commit `{m['commit'][:10]}`"
+        f"{' (with changes)' if m['tree changed'] else ''}; load {report['load before']:.1f} before and "
+        f"{report['load after']:.1f} after; {report['seconds in all']:.0f} s in all."
     )
 
 
@@ -91,21 +92,26 @@ def _sweep(report: dict[str, Any]) -> str:
 def _approximate(report: dict[str, Any]) -> str:
     rows = []
     for case in report["cases"]:
-        fast, sweep = case["bfloat16"], case.get("sweep")
+        fast, sweep = case["bfloat16"], case.get("sweep") or {}
         worst = fast["largest difference by layer"]
         rows.append(
             [
                 case["name"], f"{case['ratios']['authors over shared, 1 epsilon']:.2f}",
-                "" if sweep is None else f"{sweep['authors over shared']:.1f}",
+                _times(sweep, "authors over shared"),
                 f"{fast['float32 over bfloat16']:.2f}", f"{fast['authors over bfloat16']:.2f}",
+                _times(sweep, "authors over bfloat16"),
                 ", ".join(f"{layer} {100 * value:.2f} %" for layer, value in worst.items()),
             ]
         )  # fmt: skip
     head = [
         "approximations", "authors / shared perturbation", "the same, 22 epsilons", "float32 / bfloat16",
-        "authors / bfloat16", "bfloat16: largest difference of a distance",
+        "authors / bfloat16", "the same, 22 epsilons", "bfloat16: largest difference of a distance",
     ]  # fmt: skip
     return table(head, rows)
+
+
+def _times(sweep: dict[str, Any], name: str) -> str:
+    return f"{sweep[name]:.1f}" if name in sweep else ""
 
 
 def _agreement(report: dict[str, Any]) -> str:

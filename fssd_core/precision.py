@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
 import torch
+from torch import nn
 
 from fssd_core.errors import InputError, did_you_mean
 from fssd_core.extractor import FeatureExtractor
 
 PRECISIONS = ("float32", "bfloat16")
 DEFAULT = "float32"
+CONVERTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)  # these very types: a subclass may do more with its weights
 
 
 def check_precision(precision: str) -> None:
@@ -24,9 +27,9 @@ def check_precision(precision: str) -> None:
 def in_precision(extractor: FeatureExtractor, precision: str) -> FeatureExtractor:
     """The extractor itself for 'float32'; for 'bfloat16' a copy of its network that computes in reduced precision.
 
-    The copy's weights stay float32 and lie channels last; torch's autocast computes convolutions and products of
-    matrices in bfloat16 and leaves what needs range (softmax, norms, sums) in float32. F*, distances and the gradient
-    with respect to pixels are float32 in both.
+    The copy lies channels last; torch's autocast computes convolutions and products of matrices in bfloat16 (their
+    weights are converted once, here) and leaves what needs range (softmax, norms, sums) in float32. F*, distances and
+    the gradient with respect to pixels are float32 in both.
 
     Args:
         extractor: float32; it is not changed.
@@ -39,6 +42,10 @@ def in_precision(extractor: FeatureExtractor, precision: str) -> FeatureExtracto
     if precision == DEFAULT:
         return extractor
     module = copy.deepcopy(extractor.module).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    uses = Counter(id(p) for _, p in module.named_parameters(remove_duplicate=False))
+    for part in module.modules():
+        if type(part) in CONVERTED and all(uses[id(p)] == 1 for p in part.parameters(recurse=False)):
+            part.to(torch.bfloat16)
     reduced = copy.copy(extractor)
     reduced.module = module
     reduced.autocast = torch.bfloat16

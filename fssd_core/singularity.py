@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from fssd_core.errors import InputError, ModelError
 from fssd_core.extractor import FeatureExtractor, check_images
@@ -15,6 +17,7 @@ from fssd_core.runtime import Progress, fitting_batch, in_batches, silent, tf32,
 from fssd_core.types import LayerScores
 
 GRADIENTS = ("sign", "standardised")
+CACHED = 200_000  # float32 values that a CPU core's cache holds
 
 
 def uniform_noise(shape: Sequence[int], count: int = 100, *, generator: torch.Generator) -> Tensor:
@@ -211,8 +214,8 @@ def _plain_and_directions(
     x = x.requires_grad_(True)
     directions: dict[str, Tensor] = {}
     with torch.enable_grad():
-        taps = extractor.taps(x)  # one forward for all layers
-        distances = {k: _distance(taps.pop(k), fss[k]) for k in layers}
+        read = _features(extractor, x, fss, layers)  # one forward for all layers
+        distances = {k: _distance(*read.pop(k)) for k in layers}
         plain = torch.stack([distances[k].detach() for k in layers], 1)
         if shared:  # sum_k grad log d_k: every layer pulls by the share that its own distance would change
             (grad,) = torch.autograd.grad(torch.stack([d.log().sum() for d in distances.values()]).sum(), x)
@@ -226,8 +229,25 @@ def _plain_and_directions(
 
 def _distances(extractor: FeatureExtractor, x: Tensor, fss: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
     """(n, K) distances of the layers; no features leave the device."""
-    taps = extractor.taps(x, layers)
-    return torch.stack([_distance(taps[k], fss[k]) for k in layers], 1)
+    read = _features(extractor, x, fss, layers)
+    return torch.stack([_distance(*read[k]) for k in layers], 1)
+
+
+def _features(
+    extractor: FeatureExtractor, x: Tensor, fss: Mapping[str, Tensor], layers: Sequence[str]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """{layer: (n, D_k) features and (D_k,) F* in one order of values}; the order that maps lie in costs no copy."""
+    if extractor.autocast is None:
+        return {k: (value, fss[k]) for k, value in extractor.taps(x, layers).items()}
+    return {k: _as_it_lies(value, fss[k]) for k, value in extractor.maps(x, layers).items()}
+
+
+def _as_it_lies(value: Tensor, fss: Tensor) -> tuple[Tensor, Tensor]:
+    """A channels-last map is flattened channels last, F* with it: no copy on the way, none of its gradient back."""
+    last = value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last)
+    if last and not value.is_contiguous() and fss.numel() == value[0].numel():
+        return value.permute(0, 2, 3, 1).flatten(1), fss.view(value.shape[1:]).permute(1, 2, 0).flatten()
+    return value.flatten(1), fss
 
 
 def _distance(features: Tensor, fss: Tensor) -> Tensor:
@@ -237,8 +257,44 @@ def _distance(features: Tensor, fss: Tensor) -> Tensor:
             f"features have {tuple(features.shape[1:])} values an image, F* has {tuple(fss.shape)}; "
             "estimate F* with noise of the images' shape"
         )
-    distance: Tensor = torch.linalg.vector_norm(features - fss.to(features.device), dim=1)
+    distance: Tensor = _Distance.apply(features, fss.to(features.device))  # type: ignore[no-untyped-call]
     return distance
+
+
+class _Distance(torch.autograd.Function):
+    """||F - F*|| in float32, to the last bit what autograd makes of `vector_norm(features - singularity, dim=1)`.
+
+    No difference is kept for the way back, and none that exceeds a core's cache is made on the way there.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, singularity: Tensor) -> Tensor:
+        distance = torch.cat(
+            [torch.linalg.vector_norm(_from(singularity, features[rows]), dim=1) for rows in _cached(features)]
+        )
+        ctx.save_for_backward(features, singularity, distance)
+        return distance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        features, singularity, distance = ctx.saved_tensors
+        length = torch.where(distance > 0, distance, torch.inf).unsqueeze(1)  # at F* itself the gradient is 0
+        out = torch.empty_like(features)
+        for rows in _cached(features):
+            out[rows] = _from(singularity, features[rows]).div_(length[rows]).mul_(grad[rows].unsqueeze(1))
+        return out, None
+
+
+def _cached(features: Tensor) -> list[slice]:
+    """Rows that a CPU core's cache holds at once; all of them elsewhere."""
+    count = len(features)
+    step = max(1, CACHED // features.shape[1]) if features.device.type == "cpu" else count
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+def _from(singularity: Tensor, features: Tensor) -> Tensor:
+    return features.to(torch.promote_types(features.dtype, torch.float32), copy=True).sub_(singularity)
 
 
 def _direction(grad: Tensor, extractor: FeatureExtractor, gradient: str) -> Tensor:

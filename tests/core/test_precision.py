@@ -18,7 +18,7 @@ from fssd_core.extractor import FeatureExtractor
 from fssd_core.metrics import auroc
 from fssd_core.precision import in_precision
 from fssd_core.runtime import fitting_batch, tf32, to_device
-from fssd_core.singularity import estimate_fss, fssd, fssd_sweep
+from fssd_core.singularity import _as_it_lies, _distance, estimate_fss, fssd, fssd_sweep
 from fssd_core.store import Store
 from fssd_core.study import Study, layer_scores, open_data, scores_key, study_layers
 from tests import reference
@@ -237,3 +237,30 @@ def test_layers_that_share_no_batch_norm_state_stay_in_eval():
     reduced.features(torch.rand(4, 1, 8, 8))
     assert torch.equal(reduced.module[1].running_mean, torch.zeros(2))
     assert net.training
+
+
+@pytest.mark.parametrize("shape", [(100, 36864), (7, 3), (5, 300_001)])
+def test_distance_and_its_gradient_are_autograds_own_to_the_last_bit(shape):
+    features, singularity = torch.randn(shape), torch.randn(shape[1])
+    features[0] = singularity
+    one, other = features.clone().requires_grad_(), features.clone().requires_grad_()
+    plain, ours = torch.linalg.vector_norm(one - singularity, dim=1), _distance(other, singularity)
+    assert torch.equal(plain, ours)
+    assert torch.equal(*(torch.autograd.grad(d.sum(), x)[0] for d, x in ((plain, one), (ours, other))))
+
+
+def test_maps_that_lie_channels_last_have_the_same_distance():
+    maps, singularity = torch.randn(3, 4, 5, 6), torch.randn(120)
+    lying = maps.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(_distance(*_as_it_lies(lying, singularity)), _distance(maps.flatten(1), singularity))
+    assert _as_it_lies(lying, singularity)[0].data_ptr() == lying.data_ptr()
+
+
+def test_weights_are_converted_once_but_not_where_they_are_shared_or_of_another_type():
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 144), nn.Linear(144, 144))
+    net[4].weight = net[3].weight
+    module = in_precision(FeatureExtractor(net, ["4"], device="cpu"), "bfloat16").module
+    kinds = {name: p.dtype for name, p in module.named_parameters(remove_duplicate=False)}
+    assert kinds["0.weight"] == torch.bfloat16
+    assert {kinds["1.weight"], kinds["3.weight"], kinds["4.weight"]} == {torch.float32}
+    assert module[4].weight is module[3].weight
