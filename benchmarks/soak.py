@@ -57,7 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--part", choices=("people", "kills", "disks"), action="append", help="default: all three")
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument(
-        "--browsers", type=int, default=20, help="of the sessions, in one Chromium; the rest websockets"
+        "--browsers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="of the sessions, in one Chromium on the same cores; default one a core; the rest websockets",
     )
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--kills", type=int, default=50)
