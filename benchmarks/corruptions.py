@@ -3,6 +3,7 @@
 Four layers of the demo LeNet, epsilon 0, one corrupting process a core, an empty store of its own; then once more from
 that store, and once more in a fresh process. Prints JSON with the load of the machine before and after. `--page`:
 milliseconds of processor time in which the page's numbers, claim and figures follow a new alpha, from what ships.
+`--browser`: from the press of an alpha slider's key to the drawn figures, in a real Chromium.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from playwright.sync_api import sync_playwright
 
 from app.corruption_state import Page
 from app.figures import corruptions as figures
+from benchmarks.serving import chromium, serving
 from fssd_core import ensemble
 from fssd_core.assets import assets_root
 from fssd_core.corruption_claim import Draws
@@ -31,6 +34,7 @@ from fssd_core.corruption_table import metric_table, spread
 from fssd_core.data.corruption_pool import cores
 from fssd_core.store import Store
 from fssd_core.study import Study
+from tests.e2e.conftest import CHROMIUM_FLAGS
 
 
 def timed(study: CorruptionStudy, root: Path) -> dict[str, Any]:
@@ -77,13 +81,62 @@ def follow_alpha(times: int = 20) -> dict[str, Any]:
     return {name: round(1000 * statistics.median(values), 1) for name, values in middle.items()}
 
 
+FOLLOWED = """(figures) => { globalThis.followed = (async () => {
+  const drawn = (figure) => {
+    const plot = document.querySelector(`.st-key-corruption-${figure} .js-plotly-plot`);
+    const trace = plot?._fullData?.filter((t) => t.type === 'heatmap' || t.name?.startsWith('FSSD')).at(-1);
+    return trace && JSON.stringify([trace.z ?? trace.y, trace.x]);
+  };
+  const before = Object.fromEntries(figures.map((f) => [f, drawn(f)]));
+  await new Promise((pressed) => document.addEventListener('keydown', pressed, { once: true, capture: true }));
+  const begun = performance.now(), took = {};
+  while (figures.some((f) => !(f in took)) && performance.now() - begun < 30000) {
+    await new Promise(requestAnimationFrame);
+    for (const f of figures) if (!(f in took) && (drawn(f) ?? before[f]) !== before[f]) took[f] = performance.now() - begun;
+  }
+  return took;
+})(); }"""
+FIGURES = ("lines", "boxes", "heat", "roc")
+
+
+def in_browser(moves: int = 20) -> dict[str, Any]:
+    """Milliseconds (medians, and 95 % within) from a pressed key to each figure's new data in Chromium."""
+    took: dict[str, list[float]] = {figure: [] for figure in (*FIGURES, "all of them")}
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 1400})
+        page.goto(f"{server.url}/corruptions")
+        page.get_by_role("heading", name="Curves of one cell").wait_for(timeout=90_000)
+        page.wait_for_function("document.querySelectorAll('.js-plotly-plot .cartesianlayer').length >= 7")
+        page.wait_for_function("document.querySelectorAll('.fssd-strip li').length === 96")
+        for number in range(moves + 1):
+            page.wait_for_timeout(1000)
+            page.evaluate(FOLLOWED, list(FIGURES))
+            page.get_by_role("slider", name="fc1").press("ArrowRight" if number % 2 else "ArrowLeft")
+            found = page.evaluate("followed")
+            if len(found) < len(FIGURES):
+                raise SystemExit(f"after a key only {', '.join(found) or 'no figure'} followed within 30 s")
+            if number:
+                for figure in FIGURES:
+                    took[figure].append(found[figure])
+                took["all of them"].append(max(found.values()))
+    return {
+        figure: {"median_ms": round(statistics.median(v)), "p95_ms": round(statistics.quantiles(v, n=20)[-1])}
+        for figure, v in took.items()
+    }
+
+
 def main() -> None:
     """Prints the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--detectors", default="fssd")
     parser.add_argument("--page", action="store_true", help="how fast the page follows alpha")
+    parser.add_argument("--browser", action="store_true", help="how fast Chromium shows what follows alpha")
     options = parser.parse_args()
+    if options.browser:
+        print(json.dumps({"in_browser": in_browser(), "cores": cores(), "load": os.getloadavg()}, indent=1))
+        return
     if options.page:
         print(json.dumps({"follow_alpha": follow_alpha(), "cores": cores(), "load": os.getloadavg()}, indent=1))
         return
