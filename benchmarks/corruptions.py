@@ -92,7 +92,8 @@ FOLLOWED = """(figures) => { globalThis.followed = (async () => {
   const begun = performance.now(), took = {};
   while (figures.some((f) => !(f in took)) && performance.now() - begun < 30000) {
     await new Promise(requestAnimationFrame);
-    for (const f of figures) if (!(f in took) && (drawn(f) ?? before[f]) !== before[f]) took[f] = performance.now() - begun;
+    const new_ = figures.filter((f) => !(f in took) && (drawn(f) ?? before[f]) !== before[f]);
+    for (const f of new_) took[f] = performance.now() - begun;
   }
   return took;
 })(); }"""
