@@ -92,8 +92,8 @@ FOLLOWED = """(figures) => { globalThis.followed = (async () => {
   const begun = performance.now(), took = {};
   while (figures.some((f) => !(f in took)) && performance.now() - begun < 30000) {
     await new Promise(requestAnimationFrame);
-    const new_ = figures.filter((f) => !(f in took) && (drawn(f) ?? before[f]) !== before[f]);
-    for (const f of new_) took[f] = performance.now() - begun;
+    const moved = figures.filter((f) => !(f in took) && (drawn(f) ?? before[f]) !== before[f]);
+    for (const f of moved) took[f] = performance.now() - begun;
   }
   return took;
 })(); }"""
@@ -105,7 +105,7 @@ def in_browser(moves: int = 20) -> dict[str, Any]:
     took: dict[str, list[float]] = {figure: [] for figure in (*FIGURES, "all of them")}
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 1400})
+        page = browser.movedpage(viewport={"width": 1440, "height": 1400})
         page.goto(f"{server.url}/corruptions")
         page.get_by_role("heading", name="Curves of one cell").wait_for(timeout=90_000)
         page.wait_for_function("document.querySelectorAll('.js-plotly-plot .cartesianlayer').length >= 7")
