@@ -16,6 +16,7 @@ from fssd_core.errors import FssdError
 from fssd_core.models import list_archs
 from fssd_core.models.nets import Shape
 from fssd_core.models.normalisation import Pair, presets, verdict
+from fssd_core.models.program_flag import programs_allowed
 
 RECOGNISE, OWN_NUMBERS = "recognise it", "numbers of your own"
 ENDINGS = [e[1:] for e in (*session.WEIGHT_ENDINGS, ".ckpt", ".bin")]
@@ -27,6 +28,7 @@ def show() -> None:
     st.caption(
         "A checkpoint (state dict) and some of your images are enough. Nothing in a file is executed: weights are read "
         "as numbers, and files that hold Python objects are refused with the two lines that convert them."
+        + (" Exported programs (.pt2, TorchScript) are run, which the operator allows here." * programs_allowed())
     )
     left, right = st.columns(2, gap="large")
     with left:
@@ -59,7 +61,7 @@ def show() -> None:
 def _checkpoint() -> tuple[str | None, str | None]:
     """(reference, architecture or None) of the checkpoint that was uploaded, else of the sidebar's, if it is a file."""
     file = st.file_uploader(
-        "Checkpoint: .safetensors, .pt, .pth or .ckpt",
+        "Checkpoint: .safetensors, .pt, .pth or .ckpt" + (", or a .pt2 program" * programs_allowed()),
         type=ENDINGS,
         key="own-checkpoint",
         help="A state dict, bare or inside a training checkpoint (state_dict, model, net, Lightning, EMA).",
