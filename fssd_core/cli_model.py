@@ -126,7 +126,8 @@ def _print(report: dict[str, Any]) -> None:
     print(f"{report['model']}: {report['arch']}, {report['classes']:,} classes, {report['parameters']:,} parameters")
     size = "x".join(map(str, report["input"]))
     usual = "plain pixels" if report["mean"] is None else f"mean {report['mean']}, std {report['std']}"
-    print(f"images {size}, {usual}; {report['macs']:,} multiply-accumulates an image")
+    cost = f"{report['macs']:,} multiply-accumulates an image" if report["macs"] else "its cost is not counted"
+    print(f"images {size}, {usual}; {cost}")
     for note in report["notes"]:
         print(f"note: {note}")
     print(f"\n{'layer':<44}{'kind':<22}{'output':<16}{'parameters':>12}{'share of MACs':>15}")

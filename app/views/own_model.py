@@ -25,10 +25,11 @@ ENDINGS = [e[1:] for e in (*session.WEIGHT_ENDINGS, ".ckpt", ".bin")]
 def show() -> None:
     """Draws the page."""
     st.title("Your own model")
+    safe = "exported programs alone are run, which the operator allows" if programs_allowed() else "nothing is executed"
     st.caption(
-        "A checkpoint (state dict) and some of your images are enough. Nothing in a file is executed: weights are read "
-        "as numbers, and files that hold Python objects are refused with the two lines that convert them."
-        + (" Exported programs (.pt2, TorchScript) are run, which the operator allows here." * programs_allowed())
+        "A checkpoint (state dict) and some of your images are enough. Of what is in a file, "
+        f"{safe}: weights are read as numbers, and files that hold Python objects are refused with the two lines that "
+        "convert them."
     )
     left, right = st.columns(2, gap="large")
     with left:
@@ -119,7 +120,7 @@ def _facts(opened: Opened) -> tuple[Shape, Pair]:
             ("Architecture", model.arch.removeprefix("torchvision/")),
             ("Classes", f"{model.classes:,}"),
             ("Parameters", _short(opened.parameters)),
-            ("MACs an image", _short(opened.macs)),
+            ("MACs an image", _short(opened.macs) if opened.macs > 1 else "not counted"),
         ):
             st.markdown(f":small[:gray[{label}]]  \n**{inert(value)}**", width="content")
     channels, height, width = model.input_shape
@@ -184,8 +185,9 @@ def _go(opened: Opened, shape: Shape, pair: Pair, taps: tuple[str, ...], data: s
     if not taps:
         st.warning("Tick at least one layer below.", icon=":material/warning:")
         return
+    layers = "1 layer" if len(taps) == 1 else f"{len(taps)} layers"
     st.button(
-        f"Open in Features with {len(taps)} layers", type="primary", icon=":material/scatter_plot:", key="own-go",
+        f"Open in Features with {layers}", type="primary", icon=":material/scatter_plot:", key="own-go",
         on_click=_take, args=(opened, shape, pair, taps, data, role),
     )  # fmt: skip
     if st.session_state.pop("_own_taken", False):

@@ -11,6 +11,7 @@ import pickletools
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from fssd_core.errors import ModelError
 from fssd_core.extractor import logits_of
 from fssd_core.models.nets import Shape
+from fssd_core.models.program_pickles import check_tensors
 from fssd_core.runtime import generator, joined, pieces
 
 LAYER = "output"
@@ -168,14 +170,17 @@ def _looked_through(content: bytes, path: Path) -> bytes:
                 raise ModelError(f"{path}: the archive has a member twice; save the program again")
             if sum(info.file_size for info in infos) > len(content) + _MOST_CODE:
                 raise ModelError(f"{path}: the archive unpacks to more than its weights need; save the program again")
+            sizes = {info.filename.partition("/")[2]: info.file_size for info in infos}
             for info in infos:
                 member = archive.read(info)
                 inside = info.filename.partition("/")[2]
                 if inside.startswith("code/") and not inside.endswith("debug_pkl"):
                     _check_code(member, path)
+                if inside in ("data.pkl", "constants.pkl"):
+                    check_tensors(sizes, inside.removesuffix(".pkl"), member, path)
                 if not inside.endswith("debug_pkl") and not inside.startswith("extra/"):
                     kept.writestr(zipfile.ZipInfo(info.filename), member)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, ValueError, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, OSError, EOFError) as error:
         raise ModelError(
             f"{path}: the file is damaged, cut off or not written by torch.jit.save ({_line(error)}); copy or save it "
             "again"
@@ -200,7 +205,7 @@ def _traced_sizes(content: bytes) -> tuple[int, int, int, int] | None:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             name = next(n for n in archive.namelist() if n.endswith("/traced_inputs.pkl"))
             steps = list(pickletools.genops(archive.read(name)[:65_536]))
-    except (StopIteration, ValueError, OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError):
+    except (StopIteration, ValueError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None
     run: list[int] = []
     for code, value, _ in steps:

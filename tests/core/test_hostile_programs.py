@@ -279,3 +279,20 @@ def test_python_in_the_pickles_of_torchscript_is_not_run(tmp_path, whole, member
         with pytest.raises(ModelError, match="cannot read the TorchScript program"):
             load_model(str(tmp_path / "s.pt"))
     assert not mark.exists()
+
+
+def test_torchscript_whose_tensors_lie_outside_their_members(tmp_path, whole):
+    """Found by `python -m benchmarks.fuzz --kind programs`: torch's reader crashes on these."""
+    for kind, change in {
+        "short": ("/data/0", lambda raw: raw[:4]),
+        "long": ("/data.pkl", lambda raw: raw.replace(b"K\x05", b"K\xfa")),  # 5 classes become 250
+    }.items():
+        path = tmp_path / f"{kind}.pt"
+        path.write_bytes(whole["pt"])
+        edited(path, *change)
+        with pytest.raises(ModelError, match=r"is damaged \(a tensor of [\d,]+ values in [\d,]+ bytes\)"):
+            load_model(str(path))
+    path.write_bytes(whole["pt"])
+    edited(path, "/data.pkl", lambda raw: raw.replace(b"_rebuild_tensor_v2", b"_rebuild_sparse_xx"))
+    with pytest.raises(ModelError, match="tensors of another kind"):
+        load_model(str(path))

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from fssd_core.cli import main
-from fssd_core.errors import ModelError
+from fssd_core.detectors import make_detector
+from fssd_core.errors import InputError, ModelError
 from fssd_core.extractor import FeatureExtractor
 from fssd_core.models import ARCHS, load_model
 from fssd_core.models.prepare import prepared_ending, save_prepared, with_facts
@@ -21,6 +22,7 @@ from fssd_core.models.tree import choose_layers, module_tree
 from fssd_core.precision import in_precision
 from fssd_core.runtime import generator
 from fssd_core.singularity import estimate_fss, fssd, uniform_noise
+from fssd_core.vision import torchvision
 from tests.core.program_nets import LAYERS, SHAPE, export, net, script
 
 IMAGES = torch.rand(7, *SHAPE, generator=generator(1))
@@ -78,6 +80,35 @@ def test_a_copy_of_a_program_is_its_own(tmp_path):
         torch.testing.assert_close(twin(IMAGES), loaded.module(IMAGES) + 1)
     half = in_precision(loaded.extractor(LAYERS, device="cpu"), "bfloat16")
     torch.testing.assert_close(half.logits(IMAGES), loaded.extractor(device="cpu").logits(IMAGES), rtol=0.05, atol=0.05)
+
+
+def test_tensors_that_a_program_makes_follow_it_to_its_device(tmp_path):
+    class Padded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 2, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x).flatten(2).mean(2) + torch.arange(2, device=x.device)
+
+    module = load_model(str(export(Padded().eval(), tmp_path / "p.pt2"))).module
+    assert module(IMAGES).device.type == "cpu"
+    module.to("meta")  # stands for a GPU: tensors of two devices cannot be added
+    assert module(IMAGES.to("meta")).device.type == "meta"
+
+
+def test_detectors_read_the_last_linear_layer_of_a_program(tmp_path):
+    torchvision()  # before what imports it in its own way
+    pytest.importorskip("pytorch_ood")
+    images, labels = torch.rand(60, *SHAPE, generator=generator(2)), torch.arange(60) % 5
+    found = []
+    for model in (net(), load_model(str(export(net(), tmp_path / "p.pt2", batch=7))).module):
+        extractor = FeatureExtractor(model, LAYERS, device="cpu")
+        detector = make_detector("vim").fit(extractor, images, labels)
+        found.append(detector.scores(IMAGES[:5]).values)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
+    with pytest.raises(InputError, match="exported for 7 images at once; export it for any number"):
+        make_detector("nac").fit(extractor, images, labels)
 
 
 def test_a_program_for_any_size_of_image(tmp_path):
