@@ -12,7 +12,7 @@ from torch import nn
 
 from fssd_core.checkpoint_file import weights_digest
 from fssd_core.errors import InputError, ModelError, did_you_mean
-from fssd_core.extractor import FeatureExtractor, logits_of
+from fssd_core.extractor import FeatureExtractor
 from fssd_core.models.archs import find_arch
 from fssd_core.models.entry import ArchEntry
 from fssd_core.models.factories import build_factory, is_factory
@@ -20,7 +20,7 @@ from fssd_core.models.facts import Moments, said_normalisation, said_shape
 from fssd_core.models.nets import Shape
 from fssd_core.models.program_flag import EXPORT, program_kind, programs_allowed
 from fssd_core.models.program_flag import KINDS as PROGRAM_KINDS
-from fssd_core.models.programs import ScriptFile, open_export_file
+from fssd_core.models.programs import OpenedProgram, ScriptFile, open_export_file
 from fssd_core.models.recognise import Fit, fill, fit_to, fits, recognised
 from fssd_core.models.registry import (
     REGISTERED,
@@ -140,25 +140,32 @@ def _load_program(ref: str, path: Path, kind: str, arch: str | None, part: str |
     if arch in PROGRAM_KINDS and arch != kind:
         raise ModelError(f"{path}: this is a {kind!r} program, {arch!r} was asked for; leave it out")
     asked = None if arch in PROGRAM_KINDS else arch
-    if kind == EXPORT:
-        opened = open_export_file(path)
-        if asked is not None:
-            return _filled(ref, path, opened.weights, asked, None)
-    else:
-        script = ScriptFile(path)
-        if asked is not None:
-            return _filled(ref, path, script.weights, asked, None)
-        why = "as was asked for"
-        if arch is None:
-            why = "its weights fit no known architecture, or several"
-            if len(found := fits(script.weights)) == 1:
-                model = _filled(ref, path, script.weights, found[0].entry.name, None)
-                if script.computes(model.module, model.input_shape):
-                    note = "it is a TorchScript program; its weights fit this architecture, which gives what it gives"
-                    return replace(model, notes=(note, *model.notes))
-                why = f"its weights fit {model.arch!r}, which gives other values (a normalisation inside, another end)"
-        said = script.weights.metadata
-        opened = script.whole(why, said_shape(path, said, (0, 0, 0)) if "input_shape" in said else None)
+    file: OpenedProgram | ScriptFile = open_export_file(path) if kind == EXPORT else ScriptFile(path)
+    if asked is not None:
+        return _filled(ref, path, file.weights, asked, None)
+    found = file if isinstance(file, OpenedProgram) else _script(ref, path, file, whole=arch is not None)
+    if isinstance(found, LoadedModel):
+        return found
+    return _program(ref, path, kind, found)
+
+
+def _script(ref: str, path: Path, script: ScriptFile, *, whole: bool) -> LoadedModel | OpenedProgram:
+    """The architecture that the weights fit, if it gives what the program gives; else the program as one layer."""
+    why = "as was asked for"
+    if not whole:
+        why = "its weights fit no known architecture, or several"
+        if len(found := fits(script.weights)) == 1:
+            model = _filled(ref, path, script.weights, found[0].entry.name, None)
+            if script.computes(model.module, model.input_shape):
+                note = "it is a TorchScript program; its weights fit this architecture, which gives what it gives"
+                return replace(model, notes=(note, *model.notes))
+            why = f"its weights fit {model.arch!r}, which gives other values (a normalisation inside, another end)"
+    said = script.weights.metadata
+    return script.whole(why, said_shape(path, said, (0, 0, 0)) if "input_shape" in said else None)
+
+
+def _program(ref: str, path: Path, kind: str, opened: OpenedProgram) -> LoadedModel:
+    """A program as the network that it is."""
     metadata = opened.weights.metadata
     input_shape = said_shape(path, metadata, opened.input_shape)
     mean, std, notes = None, None, opened.notes
@@ -169,10 +176,9 @@ def _load_program(ref: str, path: Path, kind: str, arch: str | None, part: str |
     tree = module_tree(opened.module, input_shape)
     taps = tuple(t for t in metadata.get("taps", "").split(",") if t) or opened.taps
     taps = taps or choose_layers(opened.module, tree, pooled=True)
-    with torch.no_grad():
-        output = opened.module(torch.zeros(2, *input_shape))
+    logits = FeatureExtractor(opened.module, taps, device="cpu").logits(torch.zeros(2, *input_shape))
     return LoadedModel(
-        ref, kind, opened.module.eval(), taps, input_shape, logits_of(output).shape[1], mean, std, None, metadata,
+        ref, kind, opened.module.eval(), taps, input_shape, logits.shape[1], mean, std, None, metadata,
         opened.weights.digest, notes,
     )  # fmt: skip
 
