@@ -19,6 +19,7 @@ from urllib.request import ProxyHandler, build_opener
 from fssd_core.data.limits import MAX_UPLOAD
 from fssd_core.errors import InputError
 from fssd_core.models.factories import allow_factories
+from fssd_core.models.program_flag import FLAG, allow_programs
 
 MAIN = Path(__file__).with_name("main.py")
 
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"fssd-app: {error}", file=sys.stderr)
         return 2
+    allow_programs(options.allow_exported_programs)
     if options.device is not None:
         os.environ["FSSD_DEVICE"] = options.device
     if options.login is not None:
@@ -89,6 +91,10 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--factory", action="append", default=[], metavar="PACKAGE.MODULE:FUNCTION",
         help="Python code that builds a network, offered under Model and Architecture; it is run: name your own",
+    )  # fmt: skip
+    parser.add_argument(
+        FLAG, action="store_true",
+        help="open .pt2 (torch.export) and TorchScript files as models: they are code (docs/your-own-model.md)",
     )  # fmt: skip
     parser.add_argument("--device", help="cpu, cuda or mps; default: the best there is")
     parser.add_argument("--workers", type=int, help="computing processes at most; default: one for every four cores")

@@ -56,8 +56,9 @@ def name_of(names: tuple[str, ...], label: int) -> str:
 
 
 def under_own_name(error: Exception, name: str) -> str:
-    """What an error says, with the file's own name in place of where its upload lies."""
-    return re.sub(r"\S*/uploads/[^:,'\s]*", lambda _: name, str(error))
+    """What an error says, with the file's own name in place of where its upload lies; plain where it is quoted code."""
+    text = re.sub(r"'[^'\n]*/uploads/([^'\n]*)'", lambda found: repr(Path(found[1]).name), str(error))
+    return re.sub(r"\S*/uploads/[^:,'\s]*", lambda _: name, text)
 
 
 def inert(text: str) -> str:

@@ -16,7 +16,8 @@ from fssd_core.errors import FssdError
 from fssd_core.models import LoadedModel, find_arch, load_model
 from fssd_core.models.nets import Shape
 from fssd_core.models.normalisation import Pair, Trial, preset_name, presets, try_normalisations
-from fssd_core.models.prepare import save_prepared, with_facts
+from fssd_core.models.prepare import prepared_ending, save_prepared, with_facts
+from fssd_core.models.program_flag import KINDS as PROGRAM_KINDS
 from fssd_core.models.recognise import MisfitError
 from fssd_core.models.tree import Node, module_tree
 from fssd_core.study import Study, open_data
@@ -60,8 +61,12 @@ def open_checkpoint(ref: str, arch: str | None) -> Opened:
 
 def _open(ref: str, arch: str | None) -> Opened:
     model = load_model(ref, arch=arch)
-    entry = find_arch(model.arch)
-    return Opened(model, tuple(module_tree(model.module, model.input_shape)), entry.side is not None)
+    if model.arch in PROGRAM_KINDS:
+        sizes = getattr(model.module, "sizes", ((1, None),))
+        fixed = all(low == high for low, high in sizes[1:]) and len(sizes) > 1
+    else:
+        fixed = find_arch(model.arch).side is not None
+    return Opened(model, tuple(module_tree(model.module, model.input_shape)), fixed)
 
 
 def trials(opened: Opened, pair: Pair, shape: Shape, ind: str, *, others: bool = False) -> list[Trial]:
@@ -97,9 +102,9 @@ def keep(opened: Opened, *, shape: Shape, pair: Pair, taps: tuple[str, ...]) -> 
     model = with_facts(fresh, input_shape=shape, normalisation=pair, taps=taps)
     name = Path(opened.model.ref).stem
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "w.safetensors"
+        path = Path(folder) / f"w{prepared_ending(model)}"
         save_prepared(model, path, title=name)
-        return session.keep_upload(f"{name}.safetensors", path.read_bytes(), "model")
+        return session.keep_upload(f"{name}{path.suffix}", path.read_bytes(), "model")
 
 
 def normalisation_words(pair: Pair, channels: int) -> str:

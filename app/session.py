@@ -21,13 +21,15 @@ from fssd_core.data.files import IMAGE_ENDINGS, SET_ENDINGS
 from fssd_core.errors import CancelledError, FssdError
 from fssd_core.leaks import SMALL, Leak, find_leaks, whole_sets
 from fssd_core.models.factories import allowed
+from fssd_core.models.program_flag import ENDING as PROGRAM_ENDING
+from fssd_core.models.program_flag import programs_allowed
 from fssd_core.runtime import describe_device, pick_device
 from fssd_core.store import Store
 from fssd_core.study import Study, open_data, study_layers
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SHIPPED = (ASSETS / "store", ASSETS / "corruptions")
-WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth")
+WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", PROGRAM_ENDING)
 MAX_OFFERED = 200
 POLL, POLL_WAITING = 0.4, 1.0  # seconds between looks at a job that runs, or is next; at one that waits
 T = TypeVar("T")
@@ -126,7 +128,9 @@ def offered(kind: str) -> list[str]:
         return []
     found = []
     for path in below(root):
-        endings = WEIGHT_ENDINGS if kind == "model" else SET_ENDINGS
+        endings = SET_ENDINGS
+        if kind == "model":
+            endings = tuple(e for e in WEIGHT_ENDINGS if e != PROGRAM_ENDING or programs_allowed())
         is_file = path.is_file() and path.name.lower().endswith(endings)
         if is_file or (kind == "data" and path.is_dir() and _holds_images(path)):
             found.append(str(path))

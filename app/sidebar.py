@@ -13,6 +13,7 @@ from fssd_core.data.files import IMAGE_ENDINGS, UPLOAD_ENDINGS
 from fssd_core.data.limits import MAX_UNPACKED, MAX_UPLOADS, shown
 from fssd_core.errors import FssdError
 from fssd_core.models import ModelEntry, list_archs, list_models, load_model
+from fssd_core.models.program_flag import program_kind, programs_allowed
 from fssd_core.models.recognise import fitting_archs
 from fssd_core.models.weights import read_weights
 from fssd_core.study import DEMO_OOD, Study, study_layers
@@ -148,9 +149,10 @@ def _own_files() -> None:
         if data:
             _keep_data(data)
         weights = st.file_uploader(
-            "Weights: .safetensors, .pt or .pth",
+            "Weights: .safetensors, .pt or .pth" + (" or a .pt2 program" if programs_allowed() else ""),
             type=[e[1:] for e in session.WEIGHT_ENDINGS],
-            help="A state dict. Nothing in the file is executed (safetensors, or torch.load with weights_only).",
+            help="A state dict. Nothing in the file is executed (safetensors, or torch.load with weights_only)."
+            + (" Programs (.pt2, TorchScript) are run: the operator allows it." if programs_allowed() else ""),
         )
         if weights is not None:
             with _message(weights.name):
@@ -209,6 +211,9 @@ def _keep_data(files: list) -> None:
 
 def _check_weights(path: str) -> None:
     """Raises what is wrong with a weight file; one that only lacks its architecture is fine, the page asks for it."""
+    if program_kind(Path(path)) is not None and programs_allowed():
+        load_model(path)
+        return
     weights = read_weights(Path(path))
     if "arch" in weights.metadata or len(fitting_archs(weights)) == 1:
         load_model(path)

@@ -53,7 +53,25 @@ def make_input(kind: str, number: int, *, seed: int) -> tuple[str, bytes]:
         return ending, json.dumps(values).encode()
     if ending == ".fssd" and rng.random() < 0.7:
         return ending, _forged(content, rng)
+    if ending == ".pt2" and rng.random() < 0.5:
+        return ending, _rewritten(content, rng)
     return ending, damaged(content, [c for _, c in examples], rng)
+
+
+def _rewritten(content: bytes, rng: np.random.Generator) -> bytes:
+    """An exported program with values of its description, or of its table of weights, exchanged."""
+    buffer = io.BytesIO()
+    wanted = "models/model.json" if rng.random() < 0.8 else "_config.json"
+    with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(buffer, "w") as made:
+        for name in archive.namelist():
+            member = archive.read(name)
+            if name.endswith(wanted):
+                values = json.loads(member)
+                for _ in range(int(rng.integers(1, 4))):
+                    values = damaged_json(values, rng)
+                member = json.dumps(values).encode()
+            made.writestr(name, member)
+    return buffer.getvalue()
 
 
 def _forged(content: bytes, rng: np.random.Generator) -> bytes:
@@ -180,6 +198,28 @@ def _checkpoints() -> list[tuple[str, bytes]]:
     return [(".safetensors", path.read_bytes()), (".safetensors", whole.read_bytes())]
 
 
+def _programs() -> list[tuple[str, bytes]]:
+    """A small network as torch.export and as TorchScript write it."""
+    import warnings
+
+    import torch
+    from torch import nn
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = (nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3))
+        net, images = nn.Sequential(*layers).eval(), torch.rand(2, 1, 8, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated
+        any_number = torch.export.export(net, (images,), dynamic_shapes=({0: torch.export.Dim("n")},))
+        just_two = torch.export.export(net, (images,))
+        return [
+            _written(lambda p: torch.export.save(any_number, p), ".pt2"),
+            _written(lambda p: torch.export.save(just_two, p), ".pt2"),
+            _written(lambda p: torch.jit.trace(net, images).save(str(p)), ".pt"),
+        ]
+
+
 def _bundles() -> list[tuple[str, bytes]]:
     from fssd_core.bundle import make_bundle
     from fssd_core.ensemble import uniform
@@ -249,6 +289,14 @@ def _read_model(path: Path) -> object:
     return load_model(str(path)).taps
 
 
+def _read_program(path: Path) -> object:
+    from fssd_core.models import load_model
+    from fssd_core.models.program_flag import allow_programs
+
+    allow_programs(True)  # as the operator's flag does; the reader is a process of its own
+    return load_model(str(path)).taps
+
+
 def _read_bundle(path: Path) -> object:
     return bundle_file.read_bundle(path)
 
@@ -299,4 +347,5 @@ KINDS: dict[str, Kind] = {
     "bundles": Kind(1, _bundles, _read_bundle),
     "study and run JSON": Kind(1.5, _studies, _read_study),
     "addresses (URL parameters)": Kind(0.15, _addresses, _read_address, limit=200),
+    "programs (.pt2, TorchScript)": Kind(0.5, _programs, _read_program),  # last: the numbers of the others stay
 }

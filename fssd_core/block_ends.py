@@ -51,6 +51,22 @@ def default_layers(module: nn.Module) -> tuple[str, ...]:
     return tuple(names)
 
 
+def kind_of(module: nn.Module) -> type[nn.Module]:
+    """The module's class; inside an exported program that of torch.nn which it was made from."""
+    name = getattr(module, "_ty", None)
+    if isinstance(name, str) and name.startswith("torch.nn.modules."):
+        found = getattr(nn, name.rpartition(".")[2], None)
+        if isinstance(found, type) and issubclass(found, nn.Module):
+            return found
+    return type(module)
+
+
+def kind_name(module: nn.Module) -> str:
+    """The name of the module's class; inside an exported program that of the class it was made from."""
+    name = getattr(module, "_ty", None)
+    return name.rpartition(".")[2] if isinstance(name, str) and name else type(module).__name__
+
+
 def _weighted(module: nn.Module) -> dict[str, int]:
     """{child: number of its parameters} of the children that have any."""
     counts = {name: sum(p.numel() for p in child.parameters()) for name, child in module.named_children()}
@@ -78,7 +94,7 @@ def _block_ends(module: nn.Module, prefix: str) -> Iterator[str]:
         path = f"{prefix}{name}"
         has_weights = any(True for _ in child.parameters())
         is_leaf = not any(True for _ in child.children())
-        if pending is not None and is_leaf and isinstance(child, (*_FOLLOWERS, *_ACTIVATIONS)):
+        if pending is not None and is_leaf and issubclass(kind_of(child), (*_FOLLOWERS, *_ACTIVATIONS)):
             pending = path
             continue
         if pending is not None:
@@ -86,7 +102,7 @@ def _block_ends(module: nn.Module, prefix: str) -> Iterator[str]:
             pending = None
         if not has_weights:
             continue
-        leaves_inside = isinstance(child, nn.Sequential) and all(
+        leaves_inside = issubclass(kind_of(child), nn.Sequential) and all(
             not any(True for _ in grand.children()) for grand in child.children()
         )
         if is_leaf:

@@ -26,6 +26,7 @@ from fssd_core.cli_train import add_train_commands
 from fssd_core.errors import CancelledError, FssdError, StoreWarning
 from fssd_core.metrics import auroc, metrics
 from fssd_core.models.factories import allow_factories
+from fssd_core.models.program_flag import FLAG, allow_programs
 from fssd_core.runtime import is_out_of_memory
 from fssd_core.study import Comparison, Study, study_layers
 from fssd_core.types import Weights
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         allow_factories(arguments.factory)
+        allow_programs(arguments.allow_exported_programs)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", StoreWarning)
             arguments.run(arguments)
@@ -66,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--factory", action="append", default=[], metavar="PACKAGE.MODULE:FUNCTION",
         help="your Python code that builds a network; it is run, and then a name for --model and --arch",
+    )  # fmt: skip
+    parser.add_argument(
+        FLAG, action="store_true",
+        help="open .pt2 (torch.export) and TorchScript files as models: they are code (docs/your-own-model.md)",
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     score = commands.add_parser("score", help="score ind and ood images and measure the separation")

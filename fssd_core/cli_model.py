@@ -13,7 +13,7 @@ from fssd_core.data import load_data
 from fssd_core.errors import InputError
 from fssd_core.models.nets import Shape
 from fssd_core.models.normalisation import Pair, preset_pair, presets, try_normalisations, verdict
-from fssd_core.models.prepare import save_prepared, with_facts
+from fssd_core.models.prepare import prepared_ending, save_prepared, with_facts
 from fssd_core.models.table import LoadedModel, load_model
 from fssd_core.models.tree import Node, module_tree
 
@@ -30,15 +30,20 @@ def add_model_command(commands: Any) -> None:
     add("--layers", metavar="A,B", help="layers to read; default: the ends of its blocks")
     add("--check", metavar="DATA", help="look at the normalisation on images like those it was trained on")
     add("--all", action="store_true", help="list every module, not only the layers that are read")
-    add("--out", type=Path, metavar="FILE", help="write weights and facts to one .safetensors file")
+    add(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write weights and facts to one .safetensors file; a program stays a .pt2 or .pt",
+    )
     add_data_arguments(parser)
     parser.set_defaults(run=_model)
 
 
 def _model(arguments: argparse.Namespace) -> None:
-    if arguments.out is not None and arguments.out.suffix != ".safetensors":
-        raise InputError(f"--out {arguments.out} was given; its ending must be .safetensors")
     loaded = load_model(arguments.ref, arch=arguments.arch, part=arguments.part)
+    if arguments.out is not None and arguments.out.suffix != (ending := prepared_ending(loaded)):
+        raise InputError(f"--out {arguments.out} was given; its ending must be {ending}")
     shape = _shape(arguments.input, loaded)
     pair: Pair | str = "as it is"
     if arguments.normalisation is not None:
@@ -121,7 +126,8 @@ def _print(report: dict[str, Any]) -> None:
     print(f"{report['model']}: {report['arch']}, {report['classes']:,} classes, {report['parameters']:,} parameters")
     size = "x".join(map(str, report["input"]))
     usual = "plain pixels" if report["mean"] is None else f"mean {report['mean']}, std {report['std']}"
-    print(f"images {size}, {usual}; {report['macs']:,} multiply-accumulates an image")
+    cost = f"{report['macs']:,} multiply-accumulates an image" if report["macs"] else "its cost is not counted"
+    print(f"images {size}, {usual}; {cost}")
     for note in report["notes"]:
         print(f"note: {note}")
     print(f"\n{'layer':<44}{'kind':<22}{'output':<16}{'parameters':>12}{'share of MACs':>15}")

@@ -11,7 +11,18 @@ from torch import Tensor, nn
 
 from fssd_core.block_ends import MAX_LAYERS, default_layers
 from fssd_core.errors import ModelError
-from fssd_core.runtime import Progress, evaluated, in_batches, pick_device, silent, tf32, to_device
+from fssd_core.runtime import (
+    Progress,
+    evaluated,
+    images_at_once,
+    in_batches,
+    joined,
+    pick_device,
+    pieces,
+    silent,
+    tf32,
+    to_device,
+)
 from fssd_core.taps import Tap, first_tensor, parse_tap, read_tap
 
 __all__ = ["MAX_LAYERS", "FeatureExtractor", "check_images", "default_layers"]
@@ -159,6 +170,11 @@ class FeatureExtractor:
 
     def _run(self, images: Tensor, layers: tuple[str, ...], *, whole: bool) -> tuple[dict[str, Tensor], Any]:
         check_images(images)
+        low, high = images_at_once(self.module)
+        if not low <= len(images) <= high:  # an exported program: filled up, or in parts, and put together again
+            runs = [self._run(piece, layers, whole=whole) for piece in pieces(images, (low, high))]
+            outputs = [output for _, output in runs]
+            return joined([seen for seen, _ in runs], len(images)), joined(outputs, len(images)) if whole else None
         stop = self._seen_whole and not whole
         pixels = to_device(images, self.device)
         if self.mean is not None and self.std is not None:

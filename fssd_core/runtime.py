@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
+from torch.utils import _pytree as pytree
 
 from fssd_core.errors import InputError, MemoryShortError
 
@@ -169,6 +170,33 @@ def to_device(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda" and batch.device.type == "cpu":
         return batch.pin_memory().to(device, non_blocking=True)
     return batch.to(device)
+
+
+def images_at_once(module: nn.Module) -> tuple[int, int]:
+    """(fewest, most) images that a network takes at once; a program may have been exported for a number of them."""
+    found = getattr(module, "images_at_once", None)
+    return found if isinstance(found, tuple) else (1, 2**31)
+
+
+def pieces(images: torch.Tensor, batch: tuple[int, int]) -> Iterator[torch.Tensor]:
+    """The images in parts of at most batch[1], the last one filled up to batch[0] by repeating its last image."""
+    low, high = batch
+    whole = images if len(images) else images.new_zeros(1, *images.shape[1:])
+    for start in range(0, len(whole), high):
+        part = whole[start : start + high]
+        lack = low - len(part)
+        yield torch.cat([part, part[-1:].expand(lack, *part.shape[1:])]) if lack > 0 else part
+
+
+def joined(outputs: list[Any], count: int) -> Any:
+    """Outputs of parts one after the other, what was filled up taken off."""
+    first, spec = pytree.tree_flatten(outputs[0])
+    rows = [pytree.tree_flatten(output)[0] for output in outputs]
+    values = [
+        torch.cat([row[k] for row in rows])[:count] if isinstance(value, torch.Tensor) and value.ndim else value
+        for k, value in enumerate(first)
+    ]
+    return pytree.tree_unflatten(values, spec)
 
 
 @contextmanager

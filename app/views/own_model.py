@@ -16,6 +16,7 @@ from fssd_core.errors import FssdError
 from fssd_core.models import list_archs
 from fssd_core.models.nets import Shape
 from fssd_core.models.normalisation import Pair, presets, verdict
+from fssd_core.models.program_flag import programs_allowed
 
 RECOGNISE, OWN_NUMBERS = "recognise it", "numbers of your own"
 ENDINGS = [e[1:] for e in (*session.WEIGHT_ENDINGS, ".ckpt", ".bin")]
@@ -24,9 +25,11 @@ ENDINGS = [e[1:] for e in (*session.WEIGHT_ENDINGS, ".ckpt", ".bin")]
 def show() -> None:
     """Draws the page."""
     st.title("Your own model")
+    safe = "exported programs alone are run, which the operator allows" if programs_allowed() else "nothing is executed"
     st.caption(
-        "A checkpoint (state dict) and some of your images are enough. Nothing in a file is executed: weights are read "
-        "as numbers, and files that hold Python objects are refused with the two lines that convert them."
+        "A checkpoint (state dict) and some of your images are enough. Of what is in a file, "
+        f"{safe}: weights are read as numbers, and files that hold Python objects are refused with the two lines that "
+        "convert them."
     )
     left, right = st.columns(2, gap="large")
     with left:
@@ -59,7 +62,7 @@ def show() -> None:
 def _checkpoint() -> tuple[str | None, str | None]:
     """(reference, architecture or None) of the checkpoint that was uploaded, else of the sidebar's, if it is a file."""
     file = st.file_uploader(
-        "Checkpoint: .safetensors, .pt, .pth or .ckpt",
+        "Checkpoint: .safetensors, .pt, .pth or .ckpt" + (", or a .pt2 program" * programs_allowed()),
         type=ENDINGS,
         key="own-checkpoint",
         help="A state dict, bare or inside a training checkpoint (state_dict, model, net, Lightning, EMA).",
@@ -117,7 +120,7 @@ def _facts(opened: Opened) -> tuple[Shape, Pair]:
             ("Architecture", model.arch.removeprefix("torchvision/")),
             ("Classes", f"{model.classes:,}"),
             ("Parameters", _short(opened.parameters)),
-            ("MACs an image", _short(opened.macs)),
+            ("MACs an image", _short(opened.macs) if opened.macs > 1 else "not counted"),
         ):
             st.markdown(f":small[:gray[{label}]]  \n**{inert(value)}**", width="content")
     channels, height, width = model.input_shape
@@ -182,8 +185,9 @@ def _go(opened: Opened, shape: Shape, pair: Pair, taps: tuple[str, ...], data: s
     if not taps:
         st.warning("Tick at least one layer below.", icon=":material/warning:")
         return
+    layers = "1 layer" if len(taps) == 1 else f"{len(taps)} layers"
     st.button(
-        f"Open in Features with {len(taps)} layers", type="primary", icon=":material/scatter_plot:", key="own-go",
+        f"Open in Features with {layers}", type="primary", icon=":material/scatter_plot:", key="own-go",
         on_click=_take, args=(opened, shape, pair, taps, data, role),
     )  # fmt: skip
     if st.session_state.pop("_own_taken", False):

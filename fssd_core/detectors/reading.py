@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fssd_core.block_ends import kind_of
 from fssd_core.errors import InputError
 from fssd_core.extractor import FeatureExtractor
+from fssd_core.runtime import images_at_once
 
 NEEDS_HEAD = "a linear layer as the last step"
 
@@ -27,11 +29,11 @@ class Head:
     layer: nn.Linear
 
     def __init__(self, extractor: FeatureExtractor, image: Tensor, detector: str) -> None:
-        called: list[tuple[nn.Linear, Tensor, Tensor]] = []
+        called: list[tuple[nn.Module, Tensor, Tensor]] = []
         handles = [
             module.register_forward_hook(lambda m, inputs, output: called.append((m, inputs[0], output)))
             for module in extractor.module.modules()
-            if isinstance(module, nn.Linear)
+            if issubclass(kind_of(module), nn.Linear)
         ]
         try:
             with torch.no_grad():
@@ -39,14 +41,14 @@ class Head:
         finally:
             for handle in handles:
                 handle.remove()
-        if not called or called[-1][1].ndim != 2 or not torch.equal(called[-1][2], logits):
+        if not called or called[-1][1].ndim != 2 or not torch.equal(called[-1][2][:1], logits):
             raise InputError(
                 f"detector {detector!r} reads the features before the last linear layer, and this network does not end "
                 "in one (nn.Linear on one vector an image); choose another detector, or one network without a layer "
                 "behind its logits"
             )
         self._module = called[-1][0]
-        self.layer = copy.deepcopy(self._module).requires_grad_(False).eval()
+        self.layer = _linear(self._module).requires_grad_(False).eval()
 
     def features(self, extractor: FeatureExtractor, images: Tensor) -> Tensor:
         """(n, D) input of the last linear layer for one batch, without graph."""
@@ -61,7 +63,21 @@ class Head:
                 extractor.taps_and_logits(images)
         finally:
             handle.remove()
-        return seen[-1].detach()
+        low, high = images_at_once(extractor.module)
+        if low <= len(images) <= high:
+            return seen[-1].detach()
+        return torch.cat(seen)[: len(images)].detach()  # a program that took them in parts, the last one filled up
+
+
+def _linear(module: nn.Module) -> nn.Linear:
+    """A copy of a linear layer; of one inside an exported program, its weights in one of torch's."""
+    if isinstance(module, nn.Linear):
+        return copy.deepcopy(module)
+    state = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+    classes, width = state["weight"].shape
+    made = nn.Linear(width, classes, bias="bias" in state, device=state["weight"].device)
+    made.load_state_dict(state)
+    return made
 
 
 def pooled(features: Tensor) -> Tensor:

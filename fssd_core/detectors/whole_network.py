@@ -17,7 +17,7 @@ from fssd_core.detectors.base import Detector, DetectorSpec, Given, chosen_layer
 from fssd_core.detectors.parameters import Parameter
 from fssd_core.errors import InputError
 from fssd_core.extractor import FeatureExtractor
-from fssd_core.runtime import Progress
+from fssd_core.runtime import Progress, images_at_once
 from fssd_core.types import LayerScores
 
 
@@ -25,6 +25,15 @@ def _loader(given: Given) -> DataLoader[tuple[Tensor, ...]]:
     assert given.ind is not None
     labels = torch.zeros(len(given.ind), dtype=torch.int64) if given.labels is None else given.labels
     return loader_of(given.ind, labels, given.batch_size)
+
+
+def _any_number(extractor: FeatureExtractor, detector: str) -> None:
+    """Raises InputError for a program that takes its images in parts, which hooks of one pass cannot follow."""
+    if (most := images_at_once(extractor.module)[1]) < 2**31:
+        raise InputError(
+            f"detector {detector!r} looks into one forward pass, and this program was exported for {most} images at "
+            "once; export it for any number (dynamic_shapes), or choose another detector"
+        )
 
 
 class _Chain:
@@ -92,6 +101,7 @@ class RankFeat(Detector):
     def _learn(self, given: Given) -> None:
         extractor = given.extractor
         assert given.ind is not None
+        _any_number(extractor, "rankfeat")
         maps = extractor.maps(given.ind[:1])
         plain = [layer for layer in extractor.layers if extractor.tap(layer).module == layer]
         spatial = [layer for layer in plain if maps[layer].ndim == 4]
@@ -145,6 +155,7 @@ class NeuronCoverage(Detector):
 
     def _learn(self, given: Given) -> None:
         extractor = given.extractor
+        _any_number(extractor, "nac")
         modules = dict(extractor.module.named_modules())
         names = dict.fromkeys(extractor.tap(layer).module for layer in extractor.layers[:-1] or extractor.layers)
         self._watched = [modules[name] for name in names]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+from fssd_core.atomic import write_bytes
 from fssd_core.block_ends import MAX_LAYERS
 from fssd_core.checkpoint_file import save_checkpoint
 from fssd_core.errors import ModelError
 from fssd_core.extractor import FeatureExtractor
 from fssd_core.models.nets import Shape
 from fssd_core.models.normalisation import Pair
+from fssd_core.models.program_flag import EXPORT, SCRIPT
+from fssd_core.models.program_flag import KINDS as PROGRAM_KINDS
+from fssd_core.models.programs import with_facts_inside
 from fssd_core.models.table import LoadedModel
 from fssd_core.models.tree import module_tree
 
@@ -58,7 +63,7 @@ def with_facts(
 
 
 def save_prepared(model: LoadedModel, path: Path, *, title: str = "") -> None:
-    """Writes weights and facts; `load_model(path)` reads them without a question.
+    """Writes weights and facts, or the program with them inside; `load_model(path)` reads them without a question.
 
     Raises:
         ModelError: a weight of a type that the format does not have.
@@ -75,4 +80,13 @@ def save_prepared(model: LoadedModel, path: Path, *, title: str = "") -> None:
         "taps": ",".join(model.taps),
         "from": model.weight_hash,
     }
-    save_checkpoint(path, model.module.state_dict(), facts)
+    if model.arch not in PROGRAM_KINDS:
+        save_checkpoint(path, model.module.state_dict(), facts)
+        return
+    text = {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items() if k != "arch"}
+    write_bytes(path, with_facts_inside(Path(model.ref).expanduser().read_bytes(), text))
+
+
+def prepared_ending(model: LoadedModel) -> str:
+    """How the file that `save_prepared` writes ends: a program stays what it is."""
+    return {EXPORT: ".pt2", SCRIPT: ".pt"}.get(model.arch, ".safetensors")

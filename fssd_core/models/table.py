@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +16,12 @@ from fssd_core.extractor import FeatureExtractor
 from fssd_core.models.archs import find_arch
 from fssd_core.models.entry import ArchEntry
 from fssd_core.models.factories import build_factory, is_factory
+from fssd_core.models.facts import Moments, said_normalisation, said_shape
 from fssd_core.models.nets import Shape
-from fssd_core.models.recognise import Fit, fill, fit_to, recognised
+from fssd_core.models.program_flag import EXPORT, program_kind, programs_allowed
+from fssd_core.models.program_flag import KINDS as PROGRAM_KINDS
+from fssd_core.models.programs import OpenedProgram, ScriptFile, open_export_file
+from fssd_core.models.recognise import Fit, fill, fit_to, fits, recognised
 from fssd_core.models.registry import (
     REGISTERED,
     RUN_PREFIX,
@@ -32,7 +35,7 @@ from fssd_core.models.registry import (
 from fssd_core.models.timm_nets import TIMM
 from fssd_core.models.torchvision_nets import PREFIX
 from fssd_core.models.tree import choose_layers, module_tree
-from fssd_core.models.weights import read_weights
+from fssd_core.models.weights import WeightFile, read_weights
 
 __all__ = ["REGISTERED", "LoadedModel", "ModelEntry", "list_models", "load_model"]
 
@@ -43,7 +46,7 @@ class LoadedModel:
 
     Attributes:
         ref: what it was loaded by, with the step for a registered checkpoint ('demo/lenet@900').
-        arch: name in `list_archs()`.
+        arch: name in `list_archs()`; 'torch.export' or 'torchscript' for a program that is run as it is.
         module: the network, in eval mode, on the CPU, float32.
         taps: layers to read unless others are asked for.
         input_shape: (C, H, W).
@@ -111,7 +114,7 @@ def load_model(ref: str, *, arch: str | None = None, step: int | None = None, pa
         path, step = at_step(ref, checkpoints(path), step)
         return _load(f"{ref}@{step}", path, arch, step)
     if not path.is_file():
-        if path.suffix in (".safetensors", ".pt", ".pth"):
+        if path.suffix in (".safetensors", ".pt", ".pth", ".pt2"):
             raise ModelError(f"there is no weight file {ref!r}; check the path (it is looked up from {Path.cwd()})")
         known = [*REGISTERED, *(RUN_PREFIX + run for run in run_ids())]
         raise ModelError(
@@ -124,18 +127,75 @@ def load_model(ref: str, *, arch: str | None = None, step: int | None = None, pa
 
 
 def _load(ref: str, path: Path, arch: str | None, step: int | None, part: str | None = None) -> LoadedModel:
-    weights = read_weights(path, part=part)
+    kind = program_kind(path)
+    if kind is not None and programs_allowed():
+        return _load_program(ref, path, kind, arch, part)
+    return _filled(ref, path, read_weights(path, part=part), arch, step)
+
+
+def _load_program(ref: str, path: Path, kind: str, arch: str | None, part: str | None) -> LoadedModel:
+    """A program with its layers, its weights in the architecture that was asked for or recognised, or one layer."""
+    if part is not None:
+        raise ModelError(f"{path}: a program has no parts; leave {part!r} out")
+    if arch in PROGRAM_KINDS and arch != kind:
+        raise ModelError(f"{path}: this is a {kind!r} program, {arch!r} was asked for; leave it out")
+    asked = None if arch in PROGRAM_KINDS else arch
+    file: OpenedProgram | ScriptFile = open_export_file(path) if kind == EXPORT else ScriptFile(path)
+    if asked is not None:
+        return _filled(ref, path, file.weights, asked, None)
+    found = file if isinstance(file, OpenedProgram) else _script(ref, path, file, whole=arch is not None)
+    if isinstance(found, LoadedModel):
+        return found
+    return _program(ref, path, kind, found)
+
+
+def _script(ref: str, path: Path, script: ScriptFile, *, whole: bool) -> LoadedModel | OpenedProgram:
+    """The architecture that the weights fit, if it gives what the program gives; else the program as one layer."""
+    why = "as was asked for"
+    if not whole:
+        why = "its weights fit no known architecture, or several"
+        if len(found := fits(script.weights)) == 1:
+            model = _filled(ref, path, script.weights, found[0].entry.name, None)
+            if script.computes(model.module, model.input_shape):
+                note = "it is a TorchScript program; its weights fit this architecture, which gives what it gives"
+                return replace(model, notes=(note, *model.notes))
+            why = f"its weights fit {model.arch!r}, which gives other values (a normalisation inside, another end)"
+    said = script.weights.metadata
+    return script.whole(why, said_shape(path, said, (0, 0, 0)) if "input_shape" in said else None)
+
+
+def _program(ref: str, path: Path, kind: str, opened: OpenedProgram) -> LoadedModel:
+    """A program as the network that it is."""
+    metadata = opened.weights.metadata
+    input_shape = said_shape(path, metadata, opened.input_shape)
+    mean, std, notes = None, None, opened.notes
+    if "mean" in metadata or "std" in metadata:
+        mean, std = said_normalisation(path, metadata, input_shape[0])
+    else:
+        notes = (*notes, "taken for granted: it takes plain pixels in 0..1 unless another normalisation is chosen")
+    tree = module_tree(opened.module, input_shape)
+    taps = tuple(t for t in metadata.get("taps", "").split(",") if t) or opened.taps
+    taps = taps or choose_layers(opened.module, tree, pooled=True)
+    logits = FeatureExtractor(opened.module, taps, device="cpu").logits(torch.zeros(2, *input_shape))
+    return LoadedModel(
+        ref, kind, opened.module.eval(), taps, input_shape, logits.shape[1], mean, std, None, metadata,
+        opened.weights.digest, notes,
+    )  # fmt: skip
+
+
+def _filled(ref: str, path: Path, weights: WeightFile, arch: str | None, step: int | None) -> LoadedModel:
+    """The weights in the architecture that was asked for, that the file says, or that is recognised."""
     said = weights.metadata.get("arch")
     if arch is not None and said is not None and find_arch(arch) is not find_arch(said):
         raise ModelError(f"{path}: the file says its architecture is {said!r}, {arch!r} was asked for; leave it out")
     name = arch or said
     fit = recognised(weights, path) if name is None else fit_to(name, weights, path)
     entry = fit.entry
-    input_shape = _shape(path, weights.metadata, fit.input_shape)
+    input_shape = said_shape(path, weights.metadata, fit.input_shape)
     module = _build(entry, fit.classes, input_shape, path, weights.metadata)
     if is_factory(entry.name):
         facts = _attributes(entry.name, module, entry)
-        input_shape = _shape(path, weights.metadata, facts.get("input_shape", input_shape))
+        input_shape = said_shape(path, weights.metadata, facts.get("input_shape", input_shape))
         fit = replace(fit, mean=facts.get("mean", fit.mean), std=facts.get("std", fit.std))
     fill(module, fit, path)
     mean, std = _normalisation(path, weights.metadata, fit, input_shape[0])
@@ -191,22 +251,6 @@ def _taps(entry: ArchEntry, module: nn.Module, input_shape: Shape) -> tuple[str,
     return choose_layers(module, module_tree(module, input_shape), pooled=True)
 
 
-def _shape(path: Path, metadata: dict[str, str], measured: Shape) -> Shape:
-    """(C, H, W) of the file where it says it, for some weights fit every size of image."""
-    if "input_shape" not in metadata:
-        return measured
-    try:
-        channels, height, width = (int(n) for n in json.loads(metadata["input_shape"]))
-        if min(channels, height, width) < 1 or max(channels, height, width) > 4096:
-            raise ValueError("a number is outside 1 to 4096")
-    except (ValueError, TypeError) as error:
-        raise ModelError(
-            f"{path}: its metadata `input_shape` {metadata['input_shape']!r} cannot be used ({error}); it is "
-            "[channels, height, width]; save the file again"
-        ) from error
-    return channels, height, width
-
-
 def _build(entry: ArchEntry, classes: int, input_shape: Shape, path: Path, metadata: dict[str, str]) -> nn.Module:
     """The network as the file says, without drawing from torch's global generator for weights that are overwritten."""
     try:
@@ -217,30 +261,11 @@ def _build(entry: ArchEntry, classes: int, input_shape: Shape, path: Path, metad
         raise ModelError(f"{path}: its metadata cannot be used ({error}); save the file again") from error
 
 
-def _normalisation(
-    path: Path, metadata: dict[str, str], fit: Fit, channels: int
-) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+def _normalisation(path: Path, metadata: dict[str, str], fit: Fit, channels: int) -> Moments:
     """(mean, std) of the file, else of a normalisation among its weights, else the architecture's usual."""
-    entry = fit.entry
-    if "mean" not in metadata and "std" not in metadata:
-        if fit.mean is not None and fit.std is not None:
-            return (fit.mean * channels)[:channels], (fit.std * channels)[:channels]
-        fits = entry.mean is not None and len(entry.mean) == channels
-        return (entry.mean, entry.std) if fits else (None, None)
-    try:
-        mean, std = _numbers(metadata.get("mean", "")), _numbers(metadata.get("std", ""))
-        if not mean and not std:
-            return None, None
-        if len(mean) != channels or len(std) != channels or not min(std) > 0:
-            raise ValueError(f"mean {mean} and std {std} for {channels} channels")
-        return mean, std
-    except (ValueError, TypeError) as error:
-        raise ModelError(
-            f"{path}: its metadata `mean` and `std` cannot be used ({error}); save the file again"
-        ) from error
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    """'[0.485, 0.456]', '0.485,0.456' or 'null' -> numbers."""
-    words = text.strip().strip("[]()").replace(",", " ").split()
-    return () if words in (["null"], ["None"]) else tuple(float(word) for word in words)
+    if "mean" in metadata or "std" in metadata:
+        return said_normalisation(path, metadata, channels)
+    if fit.mean is not None and fit.std is not None:
+        return (fit.mean * channels)[:channels], (fit.std * channels)[:channels]
+    fits = fit.entry.mean is not None and len(fit.entry.mean) == channels
+    return (fit.entry.mean, fit.entry.std) if fits else (None, None)

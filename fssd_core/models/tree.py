@@ -17,10 +17,10 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from fssd_core.block_ends import MAX_LAYERS, default_layers
+from fssd_core.block_ends import MAX_LAYERS, default_layers, kind_name
 from fssd_core.errors import ModelError
 from fssd_core.models.nets import Shape
-from fssd_core.runtime import evaluated
+from fssd_core.runtime import evaluated, images_at_once
 from fssd_core.taps import Tap, first_tensor, read_tap
 
 LARGE = 65_536  # values an image: a map above this is read as channel means where the user does not say otherwise
@@ -68,7 +68,7 @@ def module_tree(module: nn.Module, input_shape: Shape) -> list[Node]:
         ModelError: the network refuses images of that shape.
     """
     seen = _look(module, input_shape)
-    macs = {name: count // _COUNT for name, count in seen.macs.items()}
+    macs = {name: count // _count(module) for name, count in seen.macs.items()}
     total = max(1, macs.get("", 0))
     nodes = []
     for name, inner in module.named_modules():
@@ -77,7 +77,7 @@ def module_tree(module: nn.Module, input_shape: Shape) -> list[Node]:
             parameters = sum(p.numel() for p in inner.parameters())
             own = macs[name] if name in macs else _inside(name, macs)
             nodes.append(
-                Node(name, type(inner).__name__, name.count("."), shape, seen.calls.get(name, 0), part, parameters,
+                Node(name, kind_name(inner), name.count("."), shape, seen.calls.get(name, 0), part, parameters,
                      own, own / total, why_not)
             )  # fmt: skip
     return nodes
@@ -119,7 +119,7 @@ def has_class_token(module: nn.Module) -> bool:
 
 def channels_come_last(module: nn.Module) -> bool:
     """Whether its maps are (N, H, W, C), as in Swin transformers."""
-    return any("Swin" in type(inner).__name__ for inner in module.modules())
+    return any("Swin" in kind_name(inner) for inner in module.modules())
 
 
 def suggested_reading(node: Node, *, class_token: bool, channels_last: bool, pooled: bool) -> str:
@@ -161,17 +161,19 @@ def _look(module: nn.Module, input_shape: Shape) -> _Seen:
 
 def _forward(module: nn.Module, input_shape: Shape, *, meta: bool) -> _Seen:
     seen = _Seen()
-    pixels = torch.zeros(_COUNT, *input_shape, device="meta" if meta else next(module.parameters()).device)
+    own = next(module.parameters(), torch.empty(0)).device
+    count = _count(module)
+    pixels = torch.zeros(count, *input_shape, device="meta" if meta else own)
     recurrent: dict[str, int] = {}
 
     def hook_for(name: str) -> Any:
         def hook(inner: nn.Module, inputs: Any, output: object) -> None:
             seen.calls[name] = seen.calls.get(name, 0) + 1
-            seen.outputs.setdefault(name, _output(Tap(name, name), inner, output))
+            seen.outputs.setdefault(name, _output(Tap(name, name), inner, output, count))
             if isinstance(inner, nn.RNNBase) and inputs:
                 steps = inputs[0].shape[1 if inner.batch_first else 0]
                 weights = sum(p.numel() for n, p in inner.named_parameters() if n.startswith("weight"))
-                recurrent[name] = recurrent.get(name, 0) + _COUNT * steps * weights
+                recurrent[name] = recurrent.get(name, 0) + count * steps * weights
 
         return hook
 
@@ -190,9 +192,9 @@ def _forward(module: nn.Module, input_shape: Shape, *, meta: bool) -> _Seen:
             handle.remove()
     counts = {name: sum(kinds.values()) // 2 for name, kinds in counter.get_flop_counts().items()}
     root = type(module).__name__
-    for name, count in counts.items():
+    for name, total in counts.items():
         if name == "Global" or name.startswith(f"{root}."):
-            seen.macs["" if name == "Global" else name.removeprefix(f"{root}.")] = count
+            seen.macs["" if name == "Global" else name.removeprefix(f"{root}.")] = total
     _add_recurrent(seen, recurrent)
     return seen
 
@@ -208,10 +210,16 @@ def _add_recurrent(seen: _Seen, recurrent: dict[str, int]) -> None:
                 seen.macs[around] = seen.macs.get(around, 0) + missing
 
 
-def _output(tap: Tap, module: nn.Module, output: object) -> tuple[tuple[int, ...] | None, str, str]:
+def _count(module: nn.Module) -> int:
+    """Images of the pass; as many as an exported program takes at once."""
+    low, high = images_at_once(module)
+    return min(max(_COUNT, low), high)
+
+
+def _output(tap: Tap, module: nn.Module, output: object, count: int) -> tuple[tuple[int, ...] | None, str, str]:
     """(shape of one image's values, path of the tensor, why it cannot be read)."""
     try:
-        value = read_tap(tap, module, output, _COUNT)
+        value = read_tap(tap, module, output, count)
     except ModelError as error:
         return None, "", str(error).partition(": ")[2] or str(error)
     return tuple(value.shape[1:]), first_tensor(output)[1], ""

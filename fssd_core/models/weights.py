@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from fssd_core.errors import ModelError, did_you_mean
+from fssd_core.models.program_flag import program_kind, refusal
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 _WRAPPERS = (
@@ -62,6 +63,8 @@ def read_weights(path: Path, *, part: str | None = None) -> WeightFile:
     Raises:
         ModelError: missing, of another kind, empty, damaged, holding code or no tensors, or values that are not finite.
     """
+    if (kind := program_kind(path)) is not None and path.is_file():
+        raise refusal(path, kind)
     if path.suffix.lower() not in SUFFIXES:
         raise ModelError(f"{path}: weight files end in {', '.join(SUFFIXES)}; this one ends in {path.suffix!r}")
     try:
@@ -81,10 +84,19 @@ def read_weights(path: Path, *, part: str | None = None) -> WeightFile:
     else:
         metadata = {}
         state, parts, notes = _state_dict(_torch_file(path), path, part)
+    return WeightFile(checked_state(path, state), metadata, digest, parts, notes)
+
+
+def checked_state(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights as float32, prefixes of wrappers taken off.
+
+    Raises:
+        ModelError: none, tensors of other kinds, more values than the file holds, or values that are not finite.
+    """
     _check_real(path, state)
-    state = {k: v.float() if v.is_floating_point() else v for k, v in _without_prefix(state).items()}
-    _check_finite(path, state)
-    return WeightFile(state, metadata, digest, parts, notes)
+    found = {k: v.float() if v.is_floating_point() else v for k, v in _without_prefix(dict(state)).items()}
+    _check_finite(path, found)
+    return found
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -130,11 +142,6 @@ UNREADABLE = (
 
 def _torch_file(path: Path) -> Any:
     archive = _is_archive(path)
-    if archive and _is_script(path):
-        raise ModelError(
-            f"{path}: this is a TorchScript program, which is code and is never run here. Save its state dict: "
-            f"torch.save(torch.jit.load({str(path)!r}).state_dict(), 'weights.pt')"
-        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # on pickle protocols: refused files get our own message
@@ -181,14 +188,6 @@ def _pickled_wrapper(path: Path) -> str | None:
         return next(str(word) for _, word, _ in steps if isinstance(word, str) and word in _WRAPPERS)
     except (ValueError, StopIteration, OSError, zipfile.BadZipFile, UnicodeDecodeError, struct.error, RuntimeError):
         return None
-
-
-def _is_script(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any("/code/" in name for name in archive.namelist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
-        return False
 
 
 def _is_archive(path: Path) -> bool:

@@ -15,6 +15,7 @@ from benchmarks.fuzz import run_kind, try_input
 from benchmarks.fuzz_kinds import KINDS, make_input
 from fssd_core.data import load_data
 from fssd_core.errors import DataError, InputError
+from fssd_core.models.program_flag import VARIABLE
 from fssd_core.study import Study, open_model
 
 FILES = [kind for kind in KINDS if not kind.startswith("addresses")]
@@ -94,6 +95,7 @@ def test_a_model_path_with_a_nul():
 @pytest.mark.parametrize("kind", FILES)
 def test_damaged_inputs_give_clear_errors_alone(tmp_path, kind, monkeypatch):
     monkeypatch.setenv("FSSD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(VARIABLE, "")  # the kind 'programs' sets it
     outcomes = [try_input(kind, number, tmp_path, seed=7) for number in range(40)]
     assert [words for what, words in outcomes if what == "bugs"] == []
     assert any(what == "refused" for what, _ in outcomes)

@@ -17,11 +17,14 @@ from fssd_core.data import load_data
 from fssd_core.errors import InputError, ModelError
 from fssd_core.models import ARCHS, find_arch, is_series, list_archs, list_models, load_model, weight_file
 from fssd_core.models.nets_more import BiLSTM
+from fssd_core.models.program_flag import VARIABLE
 from fssd_core.models.registry import REGISTERED
 from fssd_core.models.torchvision_nets import WithoutNumbers
+from fssd_core.models.weights import read_weights
 from fssd_core.runtime import generator
 from fssd_core.training import build, save_checkpoint
 from fssd_core.vision import torchvision
+from tests.core.program_nets import export, net, script
 
 OWN = [name for name, entry in ARCHS.items() if entry.input_shape[1] <= 32 and not name.startswith("wrn-")]
 OWN = [name for name in OWN if not name.endswith("-32")]
@@ -477,12 +480,21 @@ def test_a_whole_pickled_model_gives_the_two_lines_that_convert_it(tmp_path):
     assert load_model(str(tmp_path / "weights.pt"), arch="lenet").classes == 10
 
 
-def test_a_torchscript_program_is_refused(tmp_path):
+@pytest.mark.parametrize("kind", ["pt2", "pt"])
+def test_a_program_is_refused_without_the_operators_flag(tmp_path, monkeypatch, kind):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    path = tmp_path / f"p.{kind}"
+    export(net(), path) if kind == "pt2" else script(net(), path)
+    what = "an exported program" if kind == "pt2" else "a TorchScript program"
+    words = f"this is {what}.*opened only where the operator started with --allow-exported-programs"
+    for read in (load_model, lambda ref: read_weights(Path(ref))):
+        with pytest.raises(ModelError, match=words) as caught:
+            read(str(path))
+    lines = [line.strip() for line in str(caught.value).splitlines()[1:]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)).save(str(tmp_path / "script.pt"))
-    with pytest.raises(ModelError, match="TorchScript program, which is code"):
-        load_model(str(tmp_path / "script.pt"), arch="lenet")
+        exec("\n".join(lines).replace("'weights.pt'", repr(str(tmp_path / "weights.pt"))), {"torch": torch})
+    torch.testing.assert_close(dict(read_weights(tmp_path / "weights.pt").state), dict(net().state_dict()))
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pt"])
