@@ -6,8 +6,12 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from fssd_core.cli_common import (
     DATA_HELP,
@@ -52,10 +56,10 @@ def _export(arguments: argparse.Namespace) -> None:
 
     check_out(arguments.out, (SUFFIX,))
     scored = score_study(arguments)
-    threshold, chosen = _threshold(arguments, scored)
     comparison, weights = scored.comparison, scored.weights
-    test_ind, test_ood = (combine(side, weights) for side in (comparison.test_ind, comparison.test_ood))
-    measured = measure(test_ind, test_ood, threshold, name=comparison.ood_ref)
+    ind, ood = _sides(arguments, scored)
+    threshold, chosen = _threshold(arguments, scored, ind.choosing, ood.choosing)
+    measured = measure(ind.measuring, ood.measuring, threshold, name=comparison.ood_ref)
     bundle = make_bundle(
         scored.study,
         weights,
@@ -95,21 +99,45 @@ def _export(arguments: argparse.Namespace) -> None:
     )
 
 
-def _threshold(arguments: argparse.Namespace, scored: Scored) -> tuple[float, dict[str, Any]]:
-    """(threshold, how it was chosen): a rule looks at the rows for fitting only, so the test rows stay untouched."""
+@dataclass(frozen=True)
+class _Side:
+    """Scores of ind or of ood: (n,) that the threshold is chosen on, (m,) others that its rates are measured on."""
+
+    choosing: npt.NDArray[np.float64]
+    measuring: npt.NDArray[np.float64]
+
+
+def _sides(arguments: argparse.Namespace, scored: Scored) -> tuple[_Side, _Side]:
+    """Ind and ood. A fitted alpha suits the images it was fitted on, so those tell of no rate: others are halved.
+
+    Only a side that the rule looks at is halved; where alpha was fitted on nothing, the rows for fitting are free.
+    """
+    comparison, weights = scored.comparison, scored.weights
+    looks_at = (arguments.tpr is not None, arguments.fpr is not None)
+    pairs = ((comparison.fit_ind, comparison.test_ind), (comparison.fit_ood, comparison.test_ood))
+    sides = []
+    for looked_at, pair in zip(looks_at, pairs, strict=True):
+        fit, test = (combine(scores, weights) for scores in pair)
+        halved = looked_at and weights.rule not in ("uniform", "manual")
+        sides.append(_Side(test[::2], test[1::2]) if halved else _Side(fit, test))
+    return sides[0], sides[1]
+
+
+def _threshold(
+    arguments: argparse.Namespace, scored: Scored, ind: npt.NDArray[np.float64], ood: npt.NDArray[np.float64]
+) -> tuple[float, dict[str, Any]]:
+    """(threshold, how it was chosen) on these scores."""
     from fssd_core.bundle import steady_threshold
     from fssd_core.operating_point import Choice, choose_threshold
 
-    comparison = scored.comparison
     if arguments.threshold is not None:
         return arguments.threshold, {"by": "hand", "value": arguments.threshold}
     choice = Choice("tpr", tpr=arguments.tpr) if arguments.fpr is None else Choice("fpr", fpr=arguments.fpr)
-    ind, ood = (combine(side, scored.weights) for side in (comparison.fit_ind, comparison.fit_ood))
     every = [combine(table, scored.weights) for table in scored.tables.values()]
     threshold = steady_threshold(choose_threshold(ind, ood, choice), *every)
     on = f"{len(ind)} ind images of {scored.study.ind}"
     if choice.uses_ood:
-        on = f"{len(ood)} ood images of {comparison.ood_ref}"
+        on = f"{len(ood)} ood images of {scored.comparison.ood_ref}"
     return threshold, {**choice.said(), "on": on}
 
 

@@ -385,20 +385,21 @@ def test_version(capsys):
 # --- fssd export and fssd apply
 
 
-def test_export_chooses_on_the_rows_set_aside_and_measures_on_the_others(report, tmp_path):
+def test_export_chooses_where_alpha_was_not_fitted_and_measures_elsewhere(report, tmp_path):
     path = tmp_path / "d.fssd"
     got = report(*EXPORT, "--alpha=logistic", "--epsilon=0.01", "--tpr=0.9", "--out", path)
     report(*SCORE, "--alpha=logistic", "--epsilon=0.01", "--out", tmp_path / "s.npz")
     table = read_table(tmp_path / "s.npz")
     fit, ind = table["split"] == "fit", table["is_ind"].astype(bool)
-    accepted = table["score"] >= got["threshold"]
-    assert accepted[fit & ind].sum() == 27  # 90 % of 30, exactly
-    assert got["tpr"] == accepted[~fit & ind].mean()
-    assert got["fpr"] == accepted[~fit & ~ind].mean()
-    assert got["auroc"] == pytest.approx(roc_auc_score(ind[~fit], table["score"][~fit]), abs=1e-12)
+    other, ood = table["score"][~fit & ind], table["score"][~fit & ~ind]
+    assert (other[::2] >= got["threshold"]).sum() == 41  # at least 90 % of 45
+    assert got["tpr"] == (other[1::2] >= got["threshold"]).mean()
+    assert got["fpr"] == (ood >= got["threshold"]).mean()
+    labels = [1] * 45 + [0] * 90
+    assert got["auroc"] == pytest.approx(roc_auc_score(labels, np.concatenate([other[1::2], ood])), abs=1e-12)
     assert got["threshold"] not in table["score"]  # between two scores, so that rounding turns no verdict
     assert got["threshold_chosen"] == {
-        "by": "tpr", "value": 0.9, "words": "at least 90 % of ind accepted", "on": "30 ind images of fmnist:test",
+        "by": "tpr", "value": 0.9, "words": "at least 90 % of ind accepted", "on": "45 ind images of fmnist:test",
     }  # fmt: skip
     bundle = read_bundle(path)
     assert bundle_digest(bundle) == got["digest"]
@@ -406,7 +407,17 @@ def test_export_chooses_on_the_rows_set_aside_and_measures_on_the_others(report,
     assert (bundle.epsilon, bundle.threshold, bundle.gradient) == (0.01, got["threshold"], "sign")
     assert bundle.weights.labels == "30 ind + 30 ood images of mnist"
     (measured,) = bundle.measured
-    assert (measured.ood, measured.tpr, measured.fpr, measured.metrics.n_ind) == ("mnist", got["tpr"], got["fpr"], 90)
+    assert (measured.ood, measured.tpr, measured.fpr, measured.metrics.n_ind) == ("mnist", got["tpr"], got["fpr"], 45)
+
+
+def test_export_of_an_alpha_that_was_not_fitted_chooses_on_the_rows_set_aside(report, tmp_path):
+    got = report(*EXPORT, "--alpha=uniform", "--tpr=0.9", "--out", tmp_path / "d.fssd")
+    report(*SCORE, "--alpha=uniform", "--out", tmp_path / "s.npz")
+    table = read_table(tmp_path / "s.npz")
+    fit, ind = table["split"] == "fit", table["is_ind"].astype(bool)
+    assert (table["score"] >= got["threshold"])[fit & ind].sum() == 27  # 90 % of 30, exactly
+    assert got["tpr"] == (table["score"] >= got["threshold"])[~fit & ind].mean()
+    assert got["n_ind"] == 90
 
 
 def test_export_by_fpr_names_the_labels_and_by_hand_keeps_the_number(report, tmp_path):
