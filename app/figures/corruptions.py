@@ -21,8 +21,8 @@ METHODS: dict[theme.Mode, tuple[str, ...]] = {
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "triangle-down", "cross", "star")
 DASHES = ("solid", "solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")
 DIFFERENCES: dict[theme.Mode, tuple[tuple[float, str], ...]] = {
-    "light": ((0, "#a4123f"), (0.5, "#f4f4f4"), (1, "#1f78b4")),
-    "dark": ((0, "#d23b64"), (0.5, "#26272b"), (1, "#3f9bdc")),
+    "light": ((0, "#e8839d"), (0.5, "#f4f4f4"), (1, "#5fa8da")),
+    "dark": ((0, "#c2264f"), (0.5, "#26272b"), (1, "#27709f")),
 }
 GOOD_IS_LOW = ("fpr80", "fpr95", "detection_error")
 HEIGHT = 380
@@ -158,7 +158,8 @@ def _heatmap(
 ) -> go.Figure:
     data = {
         "type": "heatmap", "z": table, "x": [str(s) for s in severities], "y": list(types), "zmin": limits[0],
-        "zmax": limits[1], "colorscale": steps, "texttemplate": text, "textfont": {"size": 11}, "showscale": False,
+        "zmax": limits[1], "colorscale": steps, "texttemplate": text, "showscale": False,
+        "textfont": {"size": 11, "color": theme.TEXT[mode]},
         "xgap": 1, "ygap": 1, "hovertemplate": f"<b>%{{y}}</b>, severity %{{x}}<br>{words}<extra></extra>",
     }  # fmt: skip
     layout = {

@@ -10,9 +10,10 @@ import plotly.graph_objects as go
 from app import theme
 
 STEPS = {
-    "light": ((0, "#a4123f"), (0.45, "#f3c9d3"), (0.5, "#f1f2f4"), (0.75, "#cfe3f1"), (1, "#2f8ac4")),
-    "dark": ((0, "#c2264f"), (0.45, "#4d2530"), (0.5, "#2a2b30"), (0.75, "#22445a"), (1, "#2f8ac4")),
+    "light": ((0, "#e8839d"), (0.45, "#f7dde4"), (0.5, "#f1f2f4"), (0.75, "#cfe3f1"), (1, "#5fa8da")),
+    "dark": ((0, "#c2264f"), (0.45, "#4d2530"), (0.5, "#2a2b30"), (0.75, "#22445a"), (1, "#27709f")),
 }
+"""Every colour on the way is at least 4.5:1 from the digits in `theme.TEXT`."""
 
 
 def heatmap(
@@ -48,7 +49,7 @@ def heatmap(
         go.Heatmap(
             z=table, x=list(columns), y=list(rows), zmin=limits[0], zmax=limits[1],
             colorscale=[list(step) for step in STEPS[mode]], texttemplate=text, hovertemplate=f"{hover}<extra></extra>",
-            showscale=False, xgap=2, ygap=2, **(trace or {}),
+            textfont={"color": theme.TEXT[mode]}, showscale=False, xgap=2, ygap=2, **(trace or {}),
         )
     )  # fmt: skip
     across = {"fixedrange": True, **layout.pop("xaxis", {})}

@@ -15,6 +15,7 @@ from PIL import Image
 from app import theme
 from app.corruption_strip import strip_html, strip_style
 from app.figures.corruptions import (
+    DIFFERENCES,
     METHODS,
     cell_curves,
     cell_heatmap,
@@ -24,6 +25,7 @@ from app.figures.corruptions import (
     severity_lines,
     threshold_lines,
 )
+from app.figures.heatmap import STEPS
 from fssd_core.corruption_table import spread
 from fssd_core.metrics import roc
 
@@ -76,6 +78,16 @@ def test_heatmaps_hold_their_numbers_and_turn_their_scale_where_low_is_good(mode
         TABLES["FSSD"] - TABLES["MSP"], TYPES, (1, 5), first="FSSD", second="MSP", mode=mode
     )
     assert difference.data[0].zmax == -difference.data[0].zmin == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("mode", theme.MODES)
+def test_digits_can_be_read_on_every_colour_of_a_heatmap(mode):
+    for steps in (STEPS[mode], DIFFERENCES[mode]):
+        at, channels = zip(*((at, [int(c[i : i + 2], 16) for i in (1, 3, 5)]) for at, c in steps), strict=True)
+        for place in np.linspace(0, 1, 101):
+            mixed = [round(float(np.interp(place, at, c))) for c in zip(*channels, strict=True)]
+            colour = "#" + "".join(f"{c:02x}" for c in mixed)
+            assert theme.contrast(colour, theme.TEXT[mode]) >= 4.5, (place, colour)
 
 
 def test_shares_start_at_the_clean_images():

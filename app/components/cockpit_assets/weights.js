@@ -34,7 +34,7 @@ export class WeightsPanel {
         "button",
         { type: "button", class: "preset", "aria-pressed": "false", onclick: () => this.cockpit.applyPreset(preset) },
         h("b", {}, preset.name),
-        h("span", {}, labelsInWords(preset.labels)),
+        h("span", {}, labelsInWords(preset.labels).replace("ε ", "ε\u00a0")),
       ),
     );
     this.presets.replaceChildren(...this.buttons);
