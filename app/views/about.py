@@ -37,10 +37,20 @@ with right:
         "correlation between drawn and true distance to F\\*, and warns where it invents or hides a separation.\n"
         "- **Tuning**: move α, ε and the threshold; every curve and number follows while you move. Numbers are measured on "
         "images that were not used to fit α.\n"
+        "- **Film**: the same picture at every checkpoint; between two of them points move on straight lines. With the ind median as "
+        "1, a group that falls lags behind ind; *absolute* shows that it moves outward too.\n"
+        "- **Why it concentrates**: *holds*, *mixed* and *fails* say whether the measured speeds bear out the slides' explanation.\n"
+        "- **Inspect**: a bar is what a layer adds to the score, or takes from it, against the median ind image.\n"
+        "- **Corruptions**: clean images against their corrupted selves; a line is a method's mean over the types, the band their spread. "
+        "0.5 means that the corrupted images look as familiar as the clean ones.\n"
+        "- **Methods**: each number has its protocol beside it; `paper` saw labelled images of the very ood set, "
+        "`no-ood-labels` saw none.\n"
+        "- **Universality**: **✗** marks networks in which ood images do not lie nearer to F\\*.\n"
         "- **AUROC** is the chance that a random ind image scores above a random ood image: 1 is perfect, 0.5 is a coin, "
         "below 0.5 the order is *inverted*. **FPR95** is the share of ood images accepted where 95 % of ind is accepted. "
         "**AUPR** depends on how many ind and ood images there are, so that ratio stands beside it."
     )
+with left:
     st.subheader("What does not hold")
     st.markdown(
         "- *Concentration is relative.* In training every group moves away from F\\*; most ood groups lag behind. "
