@@ -35,13 +35,17 @@ def settle(page: Page, *, quiet: float = 1.2, marker: str = "canvas:visible") ->
     time.sleep(quiet)
 
 
+MARKERS = {"/inspect": "text=Nearest in-dist", "/corruptions": ".fssd-strip li", "/own_model": "h1"}
+"""What stands last on pages without a canvas of their own."""
+
+
 def still(browser: Browser, name: str, path: str, *, width: int, height: int, dark: bool = False) -> None:
     """One screenshot as a PNG of at most 256 colours."""
     page = browser.new_page(
         viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", device_scale_factor=1
     )
     page.goto(URL + path)
-    settle(page, quiet=3, marker="text=Nearest in-dist" if "inspect" in path else "canvas:visible")
+    settle(page, quiet=3, marker=MARKERS.get(path.split("?")[0], "canvas:visible"))
     picture = Image.open(io.BytesIO(page.screenshot()))
     picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(PICTURES / f"{name}.png", optimize=True)
     page.close()
