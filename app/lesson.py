@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import session
+from app import presenter, session
 from app.lesson_facts import Facts
 from app.lesson_steps import LAST, STEPS, Step
 from fssd_core.models import list_models
@@ -46,8 +46,7 @@ def enter() -> None:
 
 def _parameters(number: int) -> dict[str, str | list[str]]:
     step = STEPS[number - 1]
-    kept = {"present": "true"} if st.session_state.get("present") else {}
-    return {**address(number), **kept, **step.query}
+    return {**address(number), **step.query}
 
 
 def apply(step: Step) -> None:
@@ -56,6 +55,7 @@ def apply(step: Step) -> None:
 
     for name in (KEPT, STARTED, "tuning-cockpit"):
         st.session_state.pop(name, None)
+    st.session_state["present"] = presenter.large()  # set anew, so that it outlives the change of page and address
     last = next(m for m in list_models() if m.name == DEFAULTS["model"]).steps[-1]
     for name, value in {**DEFAULTS, **step.state}.items():
         st.session_state[name] = last if (name, value) == ("step", LAST) else value
