@@ -62,7 +62,7 @@ def under_own_name(error: Exception, name: str) -> str:
 
 
 def inert(text: str) -> str:
-    """Text that may hold a stranger's names, for Markdown: no link, picture, tag, formula or colour comes out of it.
+    """Text that may hold a stranger's names, for Markdown: no link, picture, tag, formula, colour or emphasis comes out of it.
 
     Code between backticks stays as it is; Markdown shows it as it stands.
     """
@@ -71,6 +71,6 @@ def inert(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    plain = re.sub(r"([\\\[\]<$])", r"\\\1", text)
+    plain = re.sub(r"([\\\[\]<$*~])", r"\\\1", text)
     plain = re.sub(r":(?=[a-z][\w+-]*(?:/\w+)?[:\\])", r"\\:", plain)
     return re.sub(r"(?i)(www)\.|(https?)(\\?):", lambda m: f"{m[1]}\u2060." if m[1] else f"{m[2]}\u2060{m[3]}:", plain)

@@ -14,6 +14,7 @@ from app.names import inert, title_of
         ("![x](http:/evil/y.png)", "!\\[x\\](http\u2060:/evil/y.png)"),
         ("<img src=x>", "\\<img src=x>"),
         (":red[hot] $x$", "\\:red\\[hot\\] \\$x\\$"),
+        ("Around F* of fc", "Around F\\* of fc"),
         ("www.evil.example", "www\u2060.evil.example"),
         ("no array `images[0]`; <b>", "no array `images[0]`; \\<b>"),
     ],
