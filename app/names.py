@@ -62,7 +62,7 @@ def under_own_name(error: Exception, name: str) -> str:
 
 
 def inert(text: str) -> str:
-    """Text that may hold a stranger's names, for Markdown: no link, picture, tag, formula, colour or emphasis comes out of it.
+    """Text that may hold a stranger's names, for Markdown: no link, picture, tag, formula or emphasis comes of it.
 
     Code between backticks stays as it is; Markdown shows it as it stands.
     """

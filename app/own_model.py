@@ -126,6 +126,8 @@ def told(name: str) -> Iterator[None]:
         st.error(inert(first), icon=":material/error:")
         if lines:
             st.code("\n".join(line.strip() for line in lines), language="python")
+        if "--arch" in first:
+            st.caption("Here: choose it under *Architecture* above; `--arch` and `--factory` are for the command line.")
         if isinstance(error, MisfitError):
             _misfit(error)
 

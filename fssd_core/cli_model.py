@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fssd_core.cli_common import add_data_arguments
+from fssd_core.cli_common import add_data_arguments, progress_of
 from fssd_core.data import load_data
 from fssd_core.errors import InputError
 from fssd_core.models.nets import Shape
@@ -16,6 +16,8 @@ from fssd_core.models.normalisation import Pair, preset_pair, presets, try_norma
 from fssd_core.models.prepare import prepared_ending, save_prepared, with_facts
 from fssd_core.models.table import LoadedModel, load_model
 from fssd_core.models.tree import Node, module_tree
+
+HEAVY = 200_000_000  # multiply-accumulates an image: above it fewer images are looked at, so that it takes seconds
 
 
 def add_model_command(commands: Any) -> None:
@@ -53,7 +55,7 @@ def _model(arguments: argparse.Namespace) -> None:
     nodes = module_tree(model.module, model.input_shape)
     report = _report(model, nodes, everything=arguments.all)
     if arguments.check is not None:
-        report["check"] = _check(model, arguments.check, arguments)
+        report["check"] = _check(model, nodes, arguments.check, arguments)
     if arguments.out is not None:
         save_prepared(model, arguments.out)
         print(f"fssd: wrote {arguments.out}", file=sys.stderr)
@@ -106,12 +108,13 @@ def _report(model: LoadedModel, nodes: list[Node], *, everything: bool) -> dict[
     }  # fmt: skip
 
 
-def _check(model: LoadedModel, ref: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def _check(model: LoadedModel, nodes: list[Node], ref: str, arguments: argparse.Namespace) -> dict[str, Any]:
     images = load_data(ref, shape=model.input_shape, root=arguments.data_root, download=arguments.download)
     used: Pair = None if model.mean is None or model.std is None else (model.mean, model.std)
     known = presets(model.input_shape[0])
     pairs = [used, *(preset.pair for preset in known.values() if preset.pair != used)]
-    trials = try_normalisations(model, images, pairs)
+    heavy = sum(node.macs for node in nodes if node.depth == 0) > HEAVY
+    trials = try_normalisations(model, images, pairs, count=60 if heavy else 300, progress=progress_of(arguments))
     names = {preset.pair: name for name, preset in known.items()}
     names.setdefault(used, "its own")
     right, words = verdict(trials, names)

@@ -34,9 +34,10 @@ def series_steps(study: Study) -> tuple[int, ...]:
     entry = next((m for m in list_models() if m.name == name), None)
     steps = entry.steps if entry is not None else _folder_steps(Path(name).expanduser())
     if len(steps) < 2:
+        shown = Path(name).name if Path(name).expanduser().is_file() else name
+        has = "has 1 checkpoint" if steps else "is a single network without checkpoints"
         raise InputError(
-            f"{study.model!r} has {len(steps)} checkpoints; motion needs at least 2: choose a registered network or a "
-            "folder of step-*.safetensors"
+            f"{shown!r} {has}; motion needs at least 2: choose a registered network or a folder of step-*.safetensors"
         )
     return steps
 

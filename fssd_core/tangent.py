@@ -36,6 +36,11 @@ class Tangent:
     """
 
     def __init__(self, extractor: FeatureExtractor, loss: Loss | None = None) -> None:
+        if any(isinstance(m, torch.jit.ScriptModule) for m in extractor.module.modules()):
+            raise ModelError(
+                "a TorchScript program has no weights that torch can differentiate by, so its speed and its kernel "
+                "cannot be measured; save the network's weights (state_dict) or a torch.export program (.pt2) instead"
+            )
         self.extractor = extractor
         self.loss: Loss = F.cross_entropy if loss is None else loss
         self.weights = {name: p.detach() for name, p in extractor.module.named_parameters()}

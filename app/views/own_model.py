@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import own_model, session
-from app.names import inert, title_of
+from app.names import inert, title_of, under_own_name
 from app.own_layers import layer_picker
 from app.own_model import Opened, normalisation_words, told
 from fssd_core.data import load_data
@@ -167,7 +167,9 @@ def _check(opened: Opened, shape: Shape, pair: Pair, ind: str) -> None:
         with st.spinner("Looking at the normalisation ..."):
             found = own_model.trials(opened, pair, shape, ind, others=bool(st.session_state.get(slot)))
     except FssdError as error:
-        st.caption(f":material/help: The normalisation could not be looked at: {inert(str(error))}")
+        st.caption(
+            f":material/help: The normalisation could not be looked at: {inert(under_own_name(error, title_of(ind)))}"
+        )
         return
     names = {trial.pair: normalisation_words(trial.pair, shape[0]) for trial in found}
     right, words = verdict(found, names)

@@ -135,7 +135,10 @@ class ImageSet:
             return self
         channels, height, width = shape
         if channels not in (1, 3) or height < 1 or width < 1:
-            raise DataError(f"{self.name}: images cannot be brought to {_text(shape)}; 1 or 3 channels are allowed")
+            raise DataError(
+                f"{self.name}: its images, {_text(self.shape)}, cannot be brought to the network's {_text(shape)}; "
+                "networks of 1 or 3 channels are supported, take another one"
+            )
         notes = list(self.notes)
         grey = self.images.ndim == 3
         images = self.images

@@ -22,6 +22,8 @@ from fssd_core.singularity import uniform_noise
 
 Pair = tuple[tuple[float, ...], tuple[float, ...]] | None
 
+ENOUGH = 100  # labelled images that tell a trained network from guessing
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -160,10 +162,11 @@ def verdict(trials: Sequence[Trial], names: Mapping[Pair, str]) -> tuple[bool, s
         also = f" With {names[best.pair]!r} it is {best.accuracy:.1%}: try that." if better else ""
         if used.suspicious:
             none = " No other usual normalisation helps: is the order of classes the network's?" if others else ""
-            hint = also or none
+            few = f" {used.count} images tell little: give {ENOUGH} or more." * (used.count < ENOUGH)
             return False, (
                 f"Accuracy is {used.accuracy:.1%} on {used.count} labelled images, and guessing gives "
-                f"{1 / used.classes:.1%}: the normalisation, the order of channels or the labels are wrong.{hint}"
+                f"{1 / used.classes:.1%}: the normalisation, the order of channels or the labels may be wrong, or the "
+                f"network is not trained.{also or none}{few}"
             )
         return not better, f"Accuracy is {used.accuracy:.1%} on {used.count} labelled images.{also}"
     words = (

@@ -267,4 +267,8 @@ def _check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    """What a library says, up to its first full stop; its kind where it says no word."""
+    line = (str(error).strip().splitlines() or [""])[0].split(". ")[0].rstrip(".")
+    if not any(character.isalpha() for character in line):
+        return type(error).__name__
+    return line if len(line) <= 160 else f"{line[:157]}..."

@@ -419,7 +419,7 @@ def test_a_network_with_one_checkpoint_has_no_film(tmp_path: Path, monkeypatch: 
     app.run()
     app.switch_page("views/film.py").run()
     assert not app.exception
-    assert "has 0 checkpoints; motion needs at least 2" in app.error[0].value
+    assert "is a single network without checkpoints; motion needs at least 2" in app.error[0].value
     assert not app.get("bidi_component")
     st.cache_resource.clear()
     st.cache_data.clear()

@@ -152,7 +152,7 @@ def test_cancelling_keeps_nothing_and_bad_series_are_refused(study, tmp_path):
         dynamics(study, store=Store(tmp_path), progress=stop)
     assert not list(tmp_path.rglob("*.npz"))
     one = f"{study.model}/step-00100.safetensors"
-    with pytest.raises(InputError, match="has 0 checkpoints; motion needs at least 2"):
+    with pytest.raises(InputError, match="is a single network without checkpoints; motion needs at least 2"):
         dynamics(dataclasses.replace(study, model=one), store=Store(tmp_path))
 
 

@@ -204,7 +204,7 @@ def test_bad_input_is_refused_with_the_reason(study, tmp_path, monkeypatch):
         film(study, "logit", "pca", store=store)
     (tmp_path / "one").mkdir()
     one = short_series(tmp_path / "one", STEPS[:1])
-    with pytest.raises(InputError, match="has 1 checkpoints; motion needs at least 2"):
+    with pytest.raises(InputError, match="has 1 checkpoint; motion needs at least 2"):
         film(one, "logits", "pca", store=store)
     monkeypatch.setattr(Reel, "measure", lambda self: (np.zeros((3, 100), np.float32), np.ones((2, 100), np.float32)))
     with pytest.raises(InputError, match="at step 0 more than half of the ind points of logits lie exactly on F"):

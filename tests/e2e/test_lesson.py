@@ -1,4 +1,4 @@
-"""The lesson in front of a class, in a real browser: presenter mode stays on from step to step, by buttons and by address."""
+"""The lesson in a real browser: presenter mode stays on from step to step, by buttons and by address."""
 
 from __future__ import annotations
 
