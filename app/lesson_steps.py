@@ -251,7 +251,7 @@ STEPS: tuple[Step, ...] = (
         "exchanged, pass with them?",
         ("Fewer than 5 %", "5 to 30 %", "More than 30 %"),
         _threshold,
-        "One threshold, one price: what you let in of the one you let in of the other. The price depends on *which* ood comes, so "
+        "One threshold, two prices: a threshold that is mild on one ood set may let the other in. The price depends on *which* ood comes, so "
         "choose by costs, by a budget of alarms, or by the rate of lost ind images, and say which.",
         "Drag the threshold on the histogram: the point on ROC and PR is the same operating point.",
         {"ood": ["fmnist-inverted", "photo-patches", "mnist"]},

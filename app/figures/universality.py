@@ -20,6 +20,8 @@ TITLES = {
     ("ratio", "change"): "What training adds to the relative distance (below 0: nearer)",
 }
 
+SHORT = {"cross-entropy": "CE", "densenet-small": "densenet", "resnet-cifar8": "resnet8", " · ": " "}
+
 
 def universality_map(
     results: Sequence[CellResult], *, value: str, when: str, layer: int, mode: theme.Mode
@@ -37,18 +39,22 @@ def universality_map(
     good = [[_goodness(x, value, when) for x in row] for row in table]
     names = [f"{r.cell.arch} · {r.cell.activation} · {r.cell.loss}" + _seed(r) for r in results]
     sign = "+" if when == "change" else ""
-    framed = "" if when == "change" else f"framed: AUROC at most {UNINFORMATIVE:g}, ood does not lie nearer"
+    framed = "" if when == "change" else f"; framed: AUROC at most {UNINFORMATIVE:g}, ood not nearer"
     figure = heatmap(
         good, OOD, names, limits=(0, 1), text="%{text}",
         hover="%{y}<br>against %{x}, layer %{customdata[0]}<br>trained: AUROC %{customdata[1]:.3f}, "
         "distance ÷ ind %{customdata[2]:.3f}",
-        title=TITLES[value, when], subtitle=framed, mode=mode, xaxis={"side": "top"},
-        margin={"l": 8, "r": 8, "t": 112, "b": 8}, height=150 + 24 * len(results),
+        title=TITLES[value, when], subtitle=f"CE: cross-entropy{framed}", mode=mode, xaxis={"side": "top"},
+        margin={"l": 8, "r": 8, "t": 140, "b": 8}, height=176 + 24 * len(results),
         trace={
             "text": [[f"{x:{sign}.2f}" for x in row] for row in table],
             "customdata": [[[r.layers[layer], r.auroc[n][layer], r.ratio[n][layer]] for n in OOD] for r in results],
         },
     )  # fmt: skip
+    figure.update_layout(  # the title stays above names that a narrow page turns; short names leave room for cells
+        title={"yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 10}},
+        yaxis={"tickmode": "array", "tickvals": names, "ticktext": [_short(name) for name in names]},
+    )
     for row, r in enumerate(results):
         for column, name in enumerate(OOD):
             number = (r.auroc_untrained if when == "untrained" else r.auroc)[name][layer]
@@ -71,6 +77,12 @@ def _goodness(number: float, value: str, when: str) -> float:
     toward = number if value == "auroc" else -number
     neutral = 0.0 if when == "change" else 0.5 if value == "auroc" else -1.0
     return min(1.0, max(0.0, 0.5 + (toward - neutral) * (1.0 if value == "auroc" and when != "change" else 0.7)))
+
+
+def _short(name: str) -> str:
+    for long, short in SHORT.items():
+        name = name.replace(long, short)
+    return name
 
 
 def _seed(result: CellResult) -> str:
