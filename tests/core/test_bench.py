@@ -14,6 +14,7 @@ import torch
 from fssd_core import bench_report, bench_run
 from fssd_core.bench_open import Asked, open_bench
 from fssd_core.bench_run import bench_call, outcome_key, run_all, run_detector, stored_outcome
+from fssd_core.benchmarks import find_benchmark
 from fssd_core.cli import main
 from fssd_core.data import load_data
 from fssd_core.detectors import DETECTORS
@@ -215,8 +216,19 @@ def test_reports_hold_the_papers_numbers_beside_ours(kept, benches):
     assert aurocs == sorted(aurocs, reverse=True)
     columns = bench_report.columns(told)
     assert len({len(column) for column in columns.values()}) == 1
+    facts = [o.facts for o in outcomes["paper"].values()]
     other = replace(benches["paper"], ood="fmnist-inverted")
-    assert bench_report.report(other, [o.facts for o in outcomes["paper"].values()], {})["rows"][0]["published"] == {}
+    assert bench_report.report(other, facts, {})["rows"][0]["published"] == {}
+
+
+def test_files_in_place_of_data_that_is_not_bundled_keep_the_papers_numbers_with_a_caveat(kept, benches):
+    facts = [o.facts for o in kept[1]["paper"].values()]
+    row = find_benchmark("cifar10-svhn")
+    for ood, slides, more in (("svhn:test", True, 0), ("few.npz", True, 1), ("stl10:test", False, 0)):
+        told = bench_report.report(replace(benches["paper"], row=row, ood=ood), facts, {})
+        assert ("slides" in told["rows"][0]["published"]) is slides
+        assert len(told["caveats"]) == len(row.caveats) + more
+        assert ("in place of svhn:test" in " ".join(told["caveats"])) is bool(more)
 
 
 BENCH = ["bench", "fmnist-mnist", "--limit", "80", "--train-limit", "60", "--fit", "10", "--noise-samples", "10"]
