@@ -53,7 +53,8 @@ def said(table: Mapping[str, Any]) -> str:
     best = table["rows"][0]
     words = (
         "Measured once, by the command in docs/benchmarks.md, because the data may not be passed on: "
-        f"`{table['arch']}` (the paper: {table['paper_network']}), tested on {table['n_ind']:,} ind and {table['n_ood']:,} ood inputs, "
+        f"`{table['arch']}` (the paper: {table['paper_network']}), tested on {table['n_ind']:,} ind and "
+        f"{table['n_ood']:,} ood inputs, "
         f"seed {table['seed']}. Best: **{best['detector']}**, AUROC {best['auroc']:.4f}."
     )
     if "fssd" not in names or names[0] == "fssd":

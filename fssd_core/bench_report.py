@@ -24,8 +24,8 @@ def report(bench: Bench, rows: Sequence[Row], skipped: Mapping[str, str]) -> dic
     if not own and row.get and bench.ood not in DATA:
         own = True
         caveats.append(
-            f"the ood inputs are those of {deal.test.ood.name}, in place of {row.ood or 'the whole ood set'}, which the "
-            "paper's numbers belong to"
+            f"the ood inputs are those of {deal.test.ood.name}, in place of {row.ood or 'the whole ood set'}, "
+            "which the paper's numbers belong to"
         )
     out = []
     for facts in rows:

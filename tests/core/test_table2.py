@@ -40,7 +40,7 @@ def test_a_report_is_shortened_and_shipped(report, tmp_path, monkeypatch, capsys
 def test_another_file_is_one_clear_line(content, tmp_path, capsys):
     path = tmp_path / "x.json"
     path.write_text(content)
-    with pytest.raises(DataError, match="holds no report of `fssd bench NAME --out FILE.json`"):
+    with pytest.raises(DataError, match=r"holds no report of `fssd bench NAME --out FILE\.json`"):
         table2.read_report(path)
     assert table2.main([str(tmp_path / "none.json")]) == 2
     assert "none.json cannot be read (No such file or directory)" in capsys.readouterr().err
