@@ -37,6 +37,7 @@ def add_train_commands(commands: Any) -> None:
     add("--lr", type=float, help="learning rate of the first epoch; default: the optimiser's usual")
     add("--gamma", type=float, help="factor on it after each epoch (0.7)")
     add("--weight-decay", type=float, help="of the optimiser (0)")
+    add("--clip", type=float, help="largest length of the gradient, 0 for no limit (0); LSTMs need one")
     add("--epochs", type=int, help="passes over the training images (10)")
     add("--batch-size", type=int, help="images a step (64)")
     add("--seed", type=int, help="of weights, order, dropout, noise and samples (0)")
