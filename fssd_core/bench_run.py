@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from fssd_core import metrics
 from fssd_core.bench_tune import Choice, Values, choose, score_set
@@ -154,8 +155,12 @@ def run_detector(bench: Bench, name: str, *, store: Store, progress: Progress = 
     model, given = bench.network(spec)
     extractor = bench.extractor(model)
 
+    train = bench.deal.train
+    # one tensor for all settings, by which the adapter knows again what it has read from it
+    pixels = None if train is None or "ind" not in spec.uses else train.tensor()
+
     def fitted(values: Values) -> Detector:
-        return _fit(bench, extractor, spec, values)
+        return _fit(bench, extractor, spec, values, pixels)
 
     started = time.perf_counter()
     deal = bench.deal
@@ -201,14 +206,15 @@ def bench_call(bench: Bench, names: Sequence[str], *, store: Store, progress: Pr
     return missing
 
 
-def _fit(bench: Bench, extractor: FeatureExtractor, spec: DetectorSpec, values: Values) -> Detector:
+def _fit(
+    bench: Bench, extractor: FeatureExtractor, spec: DetectorSpec, values: Values, images: Tensor | None
+) -> Detector:
     train = bench.deal.train
     needs = set(spec.uses)
     noise = None
     if "noise" in needs:
         draw = bench.row.noise or uniform_noise
         noise = draw(bench.model.input_shape, bench.noise_samples, generator=generator(bench.seed))
-    images = None if train is None or "ind" not in needs else train.tensor()
     labels = None
     if "labels" in needs and train is not None and train.labels is not None:
         labels = torch.from_numpy(np.array(train.labels))
