@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -60,6 +61,15 @@ class Bench:
     noise_samples: int = 100
     seed: int = 0
     _extractors: dict[str, FeatureExtractor] = field(default_factory=dict)
+    _pixels: list[weakref.ref[Tensor]] = field(default_factory=list)
+
+    def train_pixels(self) -> Tensor | None:
+        """(N, C, H, W) the training images: one tensor while anybody holds it, by which the adapter knows it again."""
+        pixels = self._pixels[-1]() if self._pixels else None
+        if pixels is None and self.deal.train is not None:
+            pixels = self.deal.train.tensor()
+            self._pixels[:] = [weakref.ref(pixels)]
+        return pixels
 
     def network(self, spec: DetectorSpec) -> tuple[LoadedModel, Values]:
         """(the network the detector runs on, values that are not to be chosen).
@@ -155,9 +165,7 @@ def run_detector(bench: Bench, name: str, *, store: Store, progress: Progress = 
     model, given = bench.network(spec)
     extractor = bench.extractor(model)
 
-    train = bench.deal.train
-    # one tensor for all settings, by which the adapter knows again what it has read from it
-    pixels = None if train is None or "ind" not in spec.uses else train.tensor()
+    pixels = bench.train_pixels() if "ind" in spec.uses else None
 
     def fitted(values: Values) -> Detector:
         return _fit(bench, extractor, spec, values, pixels)
@@ -183,11 +191,13 @@ def run_all(
     bench: Bench, names: Sequence[str], *, store: Store, progress: Progress = silent, anew: bool = False
 ) -> Iterator[tuple[str, Outcome | FssdError]]:
     """(name, outcome, or why it cannot run) of one detector after the other; each outcome is kept at once."""
+    held = bench.train_pixels() if len(names) > 1 else None  # from one detector to the next
     for name in names:
         try:
             yield name, run_detector(bench, name, store=store, progress=progress, anew=anew)
         except (InputError, ModelError) as error:
             yield name, error
+    del held
 
 
 def bench_call(bench: Bench, names: Sequence[str], *, store: Store, progress: Progress = silent) -> dict[str, str]:
