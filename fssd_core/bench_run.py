@@ -193,8 +193,12 @@ def run_all(
     """(name, outcome, or why it cannot run) of one detector after the other; each outcome is kept at once."""
     held = bench.train_pixels() if len(names) > 1 else None  # from one detector to the next
     for name in names:
+
+        def told(done: int, total: int, what: str, name: str = name) -> None:
+            progress(done, total, f"{name}, {what}")
+
         try:
-            yield name, run_detector(bench, name, store=store, progress=progress, anew=anew)
+            yield name, run_detector(bench, name, store=store, progress=told, anew=anew)
         except (InputError, ModelError) as error:
             yield name, error
     del held

@@ -100,7 +100,7 @@ def choose(
             if best is None or rank < best[0]:
                 best = (rank, values, weights, say, detector)
             number += 1
-            progress(number, len(every), f"settings of {spec.name}")
+            progress(number, len(every), "settings")
     assert best is not None
     return Choice(best[1], best[2], _tuned(best[4], spec, best[1]), len(every), best[3])
 

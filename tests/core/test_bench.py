@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from fssd_core import bench_report, bench_run
+from fssd_core import bench_report, bench_run, cli_common
 from fssd_core.bench_open import Asked, open_bench
 from fssd_core.bench_run import bench_call, outcome_key, run_all, run_detector, stored_outcome
 from fssd_core.benchmarks import find_benchmark
@@ -263,6 +263,15 @@ def test_the_command_prints_json_and_writes_files(tmp_path, monkeypatch, capsys)
     assert "measured before" not in told.err
     assert main(["list", "benchmarks"]) == 0
     assert "cifar10-svhn" in capsys.readouterr().out
+
+
+def test_off_a_terminal_it_says_which_detector_is_how_far(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FSSD_HOME", str(tmp_path))
+    monkeypatch.setattr(cli_common, "EVERY", 0.0)
+    assert main([*BENCH, "--detectors", "knn", "--json"]) == 0
+    told = capsys.readouterr()
+    assert "fssd: knn, settings: 3 of 7" in told.err.splitlines()
+    assert json.loads(told.out)["rows"][0]["tried"] == 7
 
 
 @pytest.mark.parametrize(
