@@ -272,6 +272,8 @@ def test_off_a_terminal_it_says_which_detector_is_how_far(tmp_path, monkeypatch,
     told = capsys.readouterr()
     assert "fssd: vim, settings: 3 of 5" in told.err.splitlines()
     assert json.loads(told.out)["rows"][0]["tried"] == 5
+    assert main([*BENCH, "--detectors", "fssd", "--json"]) == 0
+    assert "fssd: fssd, images: 0 of 10" in capsys.readouterr().err.splitlines(), "during the sweep over epsilon too"
 
 
 @pytest.mark.parametrize(
