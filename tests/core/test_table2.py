@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,20 @@ def test_a_report_is_shortened_and_shipped(report, tmp_path, monkeypatch, capsys
     assert [row["auroc"] for row in told["rows"]] == sorted((round(v, 4) for v in numbers.values()), reverse=True)
     published = {row["detector"]: row["published"] for row in told["rows"]}
     assert published == {"msp": {"slides": [77.3, 79.2, 43.5], "readme": [77.3, 79.2, 42.5]}, "energy": {}}
+
+
+def test_the_documents_hold_the_tables_that_ship(capsys):
+    assert table2.main([]) == 0
+    printed = capsys.readouterr().out
+    page = (Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    tables = table2.markdown(table2.shipped_tables())
+    assert len(tables) == 3
+    for name, table in tables.items():
+        assert table in page, f"docs/benchmarks.md: take {name} from `python -m fssd_core.table2`"
+        assert table in printed
+    (first,) = [t for t in table2.shipped_tables() if (t["benchmark"], t["protocol"]) == ("bacteria-genome", "paper")]
+    best = first["rows"][0]
+    assert f"| {best['detector']} | {best['auroc']:.3f} [" in tables["bacteria-genome"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"rows": [{}]}', '{"rows": 1}'])
