@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fssd_core.bench_run import Bench
+from fssd_core.data import DATA
 from fssd_core.protocol import PROTOCOLS
 
 Row = Mapping[str, Any]
@@ -14,11 +15,18 @@ Row = Mapping[str, Any]
 def report(bench: Bench, rows: Sequence[Row], skipped: Mapping[str, str]) -> dict[str, Any]:
     """The report: what was compared, on which images, the rows, and the detectors that could not run and why.
 
-    A row's `published` holds the paper's percent for the same cell, 'slides' and, where it differs, 'readme'; they are
-    left out where another ood set than the benchmark's own was asked for.
+    A row's `published` holds the paper's percent for the same cell, 'slides' and, where it differs, 'readme'. They are
+    left out where another ood set than the benchmark's own was asked for, but not where files stand in for data that is
+    not bundled; a caveat says then whose numbers they are.
     """
-    row, deal = bench.row, bench.deal
+    row, deal, caveats = bench.row, bench.deal, list(bench.row.caveats)
     own = bench.ood == row.ood
+    if not own and row.get and bench.ood not in DATA:
+        own = True
+        caveats.append(
+            f"the ood inputs are those of {deal.test.ood.name}, in place of {row.ood or 'the whole ood set'}, "
+            "which the paper's numbers belong to"
+        )
     out = []
     for facts in rows:
         name = facts["detector"]
@@ -45,7 +53,7 @@ def report(bench: Bench, rows: Sequence[Row], skipped: Mapping[str, str]) -> dic
         "seed": bench.seed,
         "noise_samples": bench.noise_samples,
         "notes": list(deal.notes),
-        "caveats": list(row.caveats),
+        "caveats": caveats,
         "rows": out,
         "skipped": [{"detector": name, "why": why} for name, why in skipped.items()],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from fssd_core import metrics
 from fssd_core.bench_tune import Choice, Values, choose, score_set
@@ -59,6 +61,15 @@ class Bench:
     noise_samples: int = 100
     seed: int = 0
     _extractors: dict[str, FeatureExtractor] = field(default_factory=dict)
+    _pixels: list[weakref.ref[Tensor]] = field(default_factory=list)
+
+    def train_pixels(self) -> Tensor | None:
+        """(N, C, H, W) the training images: one tensor while anybody holds it, by which the adapter knows it again."""
+        pixels = self._pixels[-1]() if self._pixels else None
+        if pixels is None and self.deal.train is not None:
+            pixels = self.deal.train.tensor()
+            self._pixels[:] = [weakref.ref(pixels)]
+        return pixels
 
     def network(self, spec: DetectorSpec) -> tuple[LoadedModel, Values]:
         """(the network the detector runs on, values that are not to be chosen).
@@ -154,8 +165,10 @@ def run_detector(bench: Bench, name: str, *, store: Store, progress: Progress = 
     model, given = bench.network(spec)
     extractor = bench.extractor(model)
 
+    pixels = bench.train_pixels() if "ind" in spec.uses else None
+
     def fitted(values: Values) -> Detector:
-        return _fit(bench, extractor, spec, values)
+        return _fit(bench, extractor, spec, values, pixels)
 
     started = time.perf_counter()
     deal = bench.deal
@@ -178,11 +191,17 @@ def run_all(
     bench: Bench, names: Sequence[str], *, store: Store, progress: Progress = silent, anew: bool = False
 ) -> Iterator[tuple[str, Outcome | FssdError]]:
     """(name, outcome, or why it cannot run) of one detector after the other; each outcome is kept at once."""
+    held = bench.train_pixels() if len(names) > 1 else None  # from one detector to the next
     for name in names:
+
+        def told(done: int, total: int, what: str, name: str = name) -> None:
+            progress(done, total, f"{name}, {what}")
+
         try:
-            yield name, run_detector(bench, name, store=store, progress=progress, anew=anew)
+            yield name, run_detector(bench, name, store=store, progress=told, anew=anew)
         except (InputError, ModelError) as error:
             yield name, error
+    del held
 
 
 def bench_call(bench: Bench, names: Sequence[str], *, store: Store, progress: Progress = silent) -> dict[str, str]:
@@ -201,14 +220,15 @@ def bench_call(bench: Bench, names: Sequence[str], *, store: Store, progress: Pr
     return missing
 
 
-def _fit(bench: Bench, extractor: FeatureExtractor, spec: DetectorSpec, values: Values) -> Detector:
+def _fit(
+    bench: Bench, extractor: FeatureExtractor, spec: DetectorSpec, values: Values, images: Tensor | None
+) -> Detector:
     train = bench.deal.train
     needs = set(spec.uses)
     noise = None
     if "noise" in needs:
         draw = bench.row.noise or uniform_noise
         noise = draw(bench.model.input_shape, bench.noise_samples, generator=generator(bench.seed))
-    images = None if train is None or "ind" not in needs else train.tensor()
     labels = None
     if "labels" in needs and train is not None and train.labels is not None:
         labels = torch.from_numpy(np.array(train.labels))

@@ -87,7 +87,7 @@ def choose(
     number = 0
     for group in _groups(spec, every):
         detector = fit_detector(group[0])
-        for values, columns in _columns(detector, spec, group, parts):
+        for values, columns in _columns(detector, spec, group, parts, progress):
             weights: Weights | None = None
             say: tuple[float, ...] | None = None
             if _has_columns(spec):
@@ -100,7 +100,7 @@ def choose(
             if best is None or rank < best[0]:
                 best = (rank, values, weights, say, detector)
             number += 1
-            progress(number, len(every), f"settings of {spec.name}")
+            progress(number, len(every), "settings")
     assert best is not None
     return Choice(best[1], best[2], _tuned(best[4], spec, best[1]), len(every), best[3])
 
@@ -153,14 +153,14 @@ def _groups(spec: DetectorSpec, every: list[Values]) -> list[list[Values]]:
 
 
 def _columns(
-    detector: Detector, spec: DetectorSpec, group: list[Values], parts: dict[str, ImageSet | None]
+    detector: Detector, spec: DetectorSpec, group: list[Values], parts: dict[str, ImageSet | None], progress: Progress
 ) -> Iterator[tuple[Values, dict[str, LayerScores]]]:
     """(values, score columns by part) of each combination of a group."""
     sets = {name: images for name, images in parts.items() if images is not None}
     sweep = getattr(detector, "sweep", None)
     if sweep is not None and {k for v in group for k in v if v[k] != group[0][k]} <= {"epsilon"}:
         epsilons = [float(values["epsilon"]) for values in group]
-        swept = {name: sweep(images.tensor(), epsilons) for name, images in sets.items()}
+        swept = {name: sweep(images.tensor(), epsilons, progress=progress) for name, images in sets.items()}
         for values, epsilon in zip(group, epsilons, strict=True):
             yield values, {name: swept[name][epsilon] for name in sets}
         return

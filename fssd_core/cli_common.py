@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from fssd_core.tables import KINDS, Column, table_bytes
 from fssd_core.types import LayerScores, Weights
 
 MAX_SEED = 2**63 - 1
+EVERY = 10.0  # seconds between lines of progress
 DATA_HELP = "registered name (fmnist:test, mnist, ...), a folder of images, .npz, .npy, .zip, .parquet, .csv or FASTA"
 
 
@@ -173,8 +175,8 @@ def tell_notes(images: ImageSet) -> None:
 
 
 def progress_of(arguments: argparse.Namespace) -> Progress:
-    """A bar on a terminal, nothing for pipes and JSON."""
-    return _bar if sys.stderr.isatty() and not arguments.json else _quiet
+    """A bar on a terminal; for pipes and JSON a line on stderr every ten seconds, so none of a short command."""
+    return _bar if sys.stderr.isatty() and not arguments.json else Lines(EVERY)
 
 
 def check_out(path: Path, kinds: Sequence[str] = KINDS) -> None:
@@ -201,10 +203,22 @@ def write_table(path: Path, columns: Mapping[str, Column]) -> None:
     write_bytes(path, table_bytes(path.suffix, columns))
 
 
-def _quiet(done: int, total: int, what: str) -> None:
-    """No progress for pipes and JSON."""
+class Lines:
+    """A Progress that prints 'fssd: what: done of total' on stderr, at most once in `every` seconds."""
+
+    def __init__(self, every: float) -> None:
+        self.every = every
+        self.told = time.monotonic()
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Prints the line if it is time."""
+        now = time.monotonic()
+        if now - self.told >= self.every and done < total:
+            self.told = now
+            print(f"fssd: {what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
 
 
 def _bar(done: int, total: int, what: str) -> None:
     end = "\n" if done >= total else ""
-    print(f"\r{what}: {done} of {total}", end=end, file=sys.stderr, flush=True)
+    # the rest of a longer line before is wiped
+    print(f"\r{what}: {done} of {total}\x1b[K", end=end, file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import signal
 import sys
 import threading
@@ -36,10 +37,12 @@ def add_train_commands(commands: Any) -> None:
     add("--lr", type=float, help="learning rate of the first epoch; default: the optimiser's usual")
     add("--gamma", type=float, help="factor on it after each epoch (0.7)")
     add("--weight-decay", type=float, help="of the optimiser (0)")
+    add("--clip", type=float, help="largest length of the gradient, 0 for no limit (0); LSTMs need one")
     add("--epochs", type=int, help="passes over the training images (10)")
     add("--batch-size", type=int, help="images a step (64)")
     add("--seed", type=int, help="of weights, order, dropout, noise and samples (0)")
     add("--out", metavar="RUN", help="a new name, opened as run/NAME afterwards, or a folder written with a /")
+    add("--data-root", type=Path, help="folder of data sets that are not bundled (genome-ind:train, cifar10:train ...)")
     add("--resume", action="store_true", help="go on with the run at --out, which was stopped or interrupted")
     add("--threads", type=int, default=1, help="CPU threads; another number changes last digits (1)")
     add("--json", action="store_true", help="print one JSON object")
@@ -103,6 +106,8 @@ def _train(arguments: argparse.Namespace) -> None:
     from fssd_core.train_process import run
 
     _check_threads(arguments.threads)
+    if arguments.data_root is not None:
+        os.environ["FSSD_DATA_ROOT"] = str(arguments.data_root.expanduser().resolve())  # where every loader looks
     place = _place(arguments.out)
     folder = _resumed(place) if arguments.resume else create_run(_spec(arguments, RunSpec), folder=place)
     ending = threading.Event()

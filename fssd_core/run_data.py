@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 
 from fssd_core.data import ImageSet, load_data
+from fssd_core.data.genome import are_reads
 from fssd_core.errors import InputError
 from fssd_core.losses import LOSSES
 from fssd_core.run_spec import OWN_TEST, RunSpec
 from fssd_core.runtime import generator
 
 LEAST, LARGEST, USUAL = 16, 64, 32  # sides of an image
+FOR_READS = "bilstm"
 
 
 def check_data(spec: RunSpec) -> None:
@@ -30,13 +32,21 @@ def check_data(spec: RunSpec) -> None:
 def run_sets(spec: RunSpec) -> tuple[ImageSet, ImageSet]:
     """(training images, images to measure on): squares of 16 to 64 pixels as they are, others brought to 32x32.
 
+    Reads (pictures of 4 columns) stay as they are, too.
+
     Raises:
         DataError: a set is missing or damaged.
-        InputError: fewer training images than a batch has.
+        InputError: fewer training images than a batch has, or reads for a network of pictures.
     """
     full = load_data(spec.data)
     channels, height, width = full.shape
-    fits = height == width and LEAST <= height <= LARGEST
+    reads = are_reads(full.shape)
+    if reads and spec.arch != FOR_READS:
+        raise InputError(
+            f"{spec.data!r} holds reads of {height} bases, which {spec.arch!r} does not take; choose the architecture "
+            f"{FOR_READS!r}"
+        )
+    fits = reads or (height == width and LEAST <= height <= LARGEST)
     shape = (channels, height, width) if fits else (channels, USUAL, USUAL)
     full = full.fitted(shape)
     if spec.test == OWN_TEST:

@@ -38,7 +38,7 @@ class RunSpec:
             1,000) that is not trained on; None for the test set that belongs to `data`, else 'held-out'.
         images: training images drawn by seed; None for all.
         ood: ood sets to watch.
-        optimiser, lr, gamma, weight_decay, epochs, batch_size: as in `Recipe`; lr None is the optimiser's usual.
+        optimiser, lr, gamma, weight_decay, clip, epochs, batch_size: as in `Recipe`; lr None is the optimiser's usual.
         seed: of weights, order, dropout, noise and samples.
     """
 
@@ -54,6 +54,7 @@ class RunSpec:
     lr: float | None = None
     gamma: float = 0.7
     weight_decay: float = 0.0
+    clip: float = 0.0
     epochs: int = 10
     batch_size: int = 64
     seed: int = 0
@@ -90,7 +91,9 @@ class RunSpec:
 
     def recipe(self) -> Recipe:
         """Optimiser and schedule."""
-        return Recipe(self.epochs, self.batch_size, self.optimiser, self.lr or 0.0, self.gamma, self.weight_decay)
+        return Recipe(
+            self.epochs, self.batch_size, self.optimiser, self.lr or 0.0, self.gamma, self.weight_decay, self.clip
+        )  # fmt: skip
 
     @property
     def title(self) -> str:

@@ -37,7 +37,7 @@ from fssd_core.runtime import Progress, generator, is_out_of_memory, silent
 from fssd_core.training import accuracy, build
 from fssd_core.training_loop import Stream, Training
 
-TICK = 0.8  # seconds between frames, if measuring one does not take half of that or more
+TICK = 0.8  # seconds between frames, more where measuring one takes long, see `pause_after`
 LINES = 300  # about this many lines of progress, however long the run
 TESTED = 2000  # test images behind a checkpoint's accuracy
 MEANS_FROM = 500  # training images behind class means
@@ -213,7 +213,7 @@ class _Run:
             self.next_line = began + max(TICK, seconds / LINES)
         self._say(RUNNING)
         now = time.monotonic()
-        self.next_tick = now + max(TICK, now - began) if not line else now + TICK / 2
+        self.next_tick = now + pause_after(now - began) if not line else now + TICK / 2
 
     def _obey(self) -> None:
         """Does what the command file asks for; ends with the parent."""
@@ -298,6 +298,11 @@ class _Run:
         return class_mean_accuracy(
             points, torch.from_numpy(known.labels.copy()), extractor.features(images)[layer], truth
         )
+
+
+def pause_after(took: float) -> float:
+    """Seconds without a frame after one that took so long: frames get half of the time at most, slow ones a quarter."""
+    return max(TICK, took, 4 * took - 2)
 
 
 def _beat(path: Path, over: threading.Event) -> None:

@@ -30,6 +30,7 @@ class Recipe:
         lr: learning rate of the first epoch.
         gamma: factor on the learning rate after each epoch.
         weight_decay: of the optimiser.
+        clip: largest length of the gradient of all weights together, longer ones are scaled down; 0 for no limit.
     """
 
     epochs: int = 14
@@ -38,17 +39,19 @@ class Recipe:
     lr: float = 1.0
     gamma: float = 0.7
     weight_decay: float = 0.0
+    clip: float = 0.0
 
     def __post_init__(self) -> None:
         lookup(OPTIMISERS, self.optimiser, "optimiser")
         if (
             self.epochs < 1
             or self.batch_size < 1
-            or not (self.lr > 0 and self.gamma > 0 and self.weight_decay >= 0)
-            or not all(map(math.isfinite, (self.lr, self.gamma, self.weight_decay)))
+            or not (self.lr > 0 and self.gamma > 0 and self.weight_decay >= 0 and self.clip >= 0)
+            or not all(map(math.isfinite, (self.lr, self.gamma, self.weight_decay, self.clip)))
         ):
             raise InputError(
-                f"{self}: epochs and batch_size must be at least 1, lr and gamma positive, weight_decay not negative"
+                f"{self}: epochs and batch_size must be at least 1, lr and gamma positive, weight_decay not negative, "
+                "nor clip"
             )
 
 
@@ -140,6 +143,9 @@ class Training:
             value = self._loss(self.module, batch, self.labels[rows].to(batch.device))
         self._optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.clip:
+            weights = [w for group in self._optimiser.param_groups for w in group["params"]]
+            torch.nn.utils.clip_grad_norm_(weights, self.recipe.clip)
         self._optimiser.step()
         self._losses.append(value.detach())
         self.step += 1

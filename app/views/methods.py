@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app import methods_ood_free, session
+from app import methods_ood_free, methods_table2, session
 from app import methods_panels as panels
 from app import methods_state as state
 from app.names import inert, title_of
@@ -54,6 +54,7 @@ def show() -> None:
         panels.curves(found, places)
     panels.layers(study, wanted)
     panels.failures(found, lacking, shown)
+    methods_table2.card()
 
 
 def _choose(study: Study) -> Asked | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fssd_core.data.genome import LENGTH, as_pictures, read_fasta
+from fssd_core.data.genome import LENGTH, are_reads, as_pictures, read_fasta
 from fssd_core.data.images import ImageSet, Shape
 from fssd_core.errors import DataError
 
@@ -27,7 +27,7 @@ def load_fasta(path: Path, *, shape: Shape | None = None) -> ImageSet:
     Raises:
         DataError: no FASTA, too large, no whole read, or a network that takes no reads.
     """
-    if shape is not None and (shape[0] != 1 or shape[2] != 4):
+    if shape is not None and not are_reads(shape):
         raise DataError(
             f"{path}: reads are pictures of 1 channel and 4 columns (A, C, G, T); the network takes {shape[0]} "
             f"channels of {shape[2]}x{shape[1]} pixels. Choose a network of reads"

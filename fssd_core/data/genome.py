@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Hashable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fssd_core.data.images import ImageSet, Pixels
+from fssd_core.data.images import ImageSet, Pixels, Shape
 from fssd_core.data.limits import first_line
 from fssd_core.data.listed import Limits
 from fssd_core.errors import DataError
@@ -25,6 +26,12 @@ MAX_BYTES = 256 * 2**20  # of one file, unpacked
 READS = (20_000, 4_000, 4_000)  # of train, ind and ood unless fewer are asked for
 TRAIN_SHARE = 0.8  # of each record; the rest gives the ind test reads
 BASES = b"ACGT"
+PARTS = {  # name: folder below genomes/, and the share of each record that its reads are cut from
+    "genome-ind:train": ("ind", 0.0, TRAIN_SHARE),
+    "genome-ind:test": ("ind", TRAIN_SHARE, 1.0),
+    "genome-ood": ("ood", 0.0, 1.0),
+}
+COUNTS = dict(zip(PARTS, READS, strict=True))
 ENDINGS = (".fasta", ".fa", ".fna", ".fasta.gz", ".fa.gz", ".fna.gz")
 _CODE = np.full(256, 255, dtype=np.uint8)
 for _number, _base in enumerate(BASES):
@@ -44,18 +51,26 @@ def known_and_other_genera(root: Path, limits: Limits, seed: int) -> tuple[Image
     Raises:
         DataError: a folder is missing, or a file is not FASTA or too short.
     """
-    counts = [limit or usual for limit, usual in zip(limits, READS, strict=True)]
-    sets = []
-    for stream, (name, part, low, high) in enumerate(
-        (
-            ("genome-ind:train", "ind", 0.0, TRAIN_SHARE),
-            ("genome-ind:test", "ind", TRAIN_SHARE, 1.0),
-            ("genome-ood", "ood", 0.0, 1.0),
-        )
-    ):
-        rng = np.random.default_rng([seed, stream])
-        sets.append(_reads(name, root / "genomes" / part, counts[stream], low, high, rng))
-    return sets[0], sets[1], sets[2]
+    train, ind, ood = (genome_set(name, root, limit, seed) for name, limit in zip(PARTS, limits, strict=True))
+    return train, ind, ood
+
+
+def genome_set(name: str, root: Path, limit: int | None = None, seed: int = 0) -> ImageSet:
+    """The reads of one of `PARTS`; see `known_and_other_genera`."""
+    folder, low, high = PARTS[name]
+    rng = np.random.default_rng([seed, list(PARTS).index(name)])
+    return _reads(name, root / "genomes" / folder, limit or COUNTS[name], low, high, rng)
+
+
+def genome_key(name: str, root: Path) -> Hashable:
+    """Changes when the files that the set is cut from do."""
+    files = _files(root / "genomes" / PARTS[name][0])
+    return str(root.resolve()), tuple((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in files)
+
+
+def are_reads(shape: Shape) -> bool:
+    """Whether (C, H, W) is that of reads: one channel, and a column each for A, C, G and T."""
+    return shape[0] == 1 and shape[2] == len(BASES)
 
 
 def read_fasta(path: Path) -> list[npt.NDArray[np.uint8]]:
@@ -97,7 +112,7 @@ def random_sequences(shape: tuple[int, int, int], count: int, *, generator: torc
 
 
 def _reads(name: str, folder: Path, count: int, low: float, high: float, rng: np.random.Generator) -> ImageSet:
-    files = sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS)) if folder.is_dir() else []
+    files = _files(folder)
     if not files:
         raise DataError(f"{folder}: there is no FASTA file ({', '.join(ENDINGS)}); put one a genus there")
     reads, labels = [], []
@@ -107,6 +122,10 @@ def _reads(name: str, folder: Path, count: int, low: float, high: float, rng: np
         labels += [genus] * share
     classes = tuple(path.name.partition(".")[0] for path in files)
     return ImageSet(name, as_pictures(np.concatenate(reads)), np.array(labels), classes)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS)) if folder.is_dir() else []
 
 
 def _windows(path: Path, count: int, low: float, high: float, rng: np.random.Generator) -> npt.NDArray[np.uint8]:

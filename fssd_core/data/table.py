@@ -11,6 +11,7 @@ from fssd_core.data import derived
 from fssd_core.data.bundled import bundled
 from fssd_core.data.downloads import DOWNLOADS, download_root, downloaded, on_disk_key
 from fssd_core.data.files import SET_ENDINGS, file_key, load_file
+from fssd_core.data.genome import COUNTS, LENGTH, PARTS, genome_key, genome_set
 from fssd_core.data.images import ImageSet, Shape
 from fssd_core.data.limits import first_line, shown
 from fssd_core.errors import DataError, did_you_mean
@@ -26,7 +27,8 @@ class DataEntry:
 
     Attributes:
         name: the reference for `load_data`.
-        kind: 'bundled' (in assets/), 'derived' (made when loaded) or 'download' (fetched by torchvision).
+        kind: 'bundled' (in assets/), 'derived' (made when loaded), 'download' (fetched by torchvision) or 'by-hand'
+            (cut from files that people put below the data root).
         title: what it is, for people.
         source: where it comes from.
         licence: as its source states it.
@@ -55,6 +57,11 @@ _LOADERS: dict[str, Callable[[], ImageSet]] = {
     "fmnist-shuffled": derived.fmnist_shuffled,
     "uniform-noise": derived.uniform_noise_set,
 }
+_READS = {
+    "genome-ind:train": "Training reads of known genera",
+    "genome-ind:test": "Test reads of known genera",
+    "genome-ood": "Reads of other genera",
+}
 _ENTRIES = [
     DataEntry("fmnist:test", "bundled", "FashionMNIST, all test images", FASHION, "MIT", 10_000, _GREY),
     DataEntry("fmnist:train", "bundled", "FashionMNIST, 10,000 training images", FASHION, "MIT", 10_000, _GREY),
@@ -75,13 +82,25 @@ _ENTRIES = [
         derived.NOISE_COUNT,
         _GREY,
     ),
+    *(
+        DataEntry(
+            name,
+            "by-hand",
+            title,
+            "FASTA files in genomes/ind/ and genomes/ood/ below the data root",
+            "that of the genomes",
+            COUNTS[name],
+            (1, LENGTH, 4),
+        )
+        for name, title in _READS.items()
+    ),
     *(DataEntry(name, "download", d.title, d.source, d.licence, d.count, d.shape) for name, d in DOWNLOADS.items()),
 ]
 DATA: dict[str, DataEntry] = {entry.name: entry for entry in _ENTRIES}
 
 
 def list_data() -> list[DataEntry]:
-    """All named data sets: bundled, derived, then those that are downloaded when asked for."""
+    """All named data sets: bundled, derived, those cut from people's files, then those that can be downloaded."""
     return list(DATA.values())
 
 
@@ -107,6 +126,9 @@ def load_data(ref: str, *, shape: Shape | None = None, root: Path | None = None,
     elif ref in DOWNLOADS:
         folder = download_root(root)
         images = _MEMO.get(("download", ref, on_disk_key(ref, folder)), lambda: downloaded(ref, folder, download))
+    elif ref in PARTS:
+        place = download_root(root)
+        images = _MEMO.get(("genome", ref, genome_key(ref, place)), lambda: genome_set(ref, place))
     else:
         return _from_file(ref, shape, root)
     return images if shape is None else _MEMO.get(("fitted", images.fingerprint(), shape), lambda: images.fitted(shape))

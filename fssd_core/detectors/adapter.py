@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import weakref
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
@@ -56,6 +57,34 @@ class PixelNetwork(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C) logits."""
         return self._extractor.taps_and_logits(pixels)[1]
+
+
+class LastRead:
+    """What was last read from one network and one set of images: a detector fitted again with other values reads it.
+
+    Both are held weakly and compared by identity; after weights or images were written to, they are read again.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[Any, Any, list[int], dict[tuple[str, str], Tensor]] | None = None
+
+    def get(
+        self, extractor: FeatureExtractor, images: Tensor, what: tuple[str, str], read: Callable[[], Tensor]
+    ) -> Tensor:
+        """A copy of what `read` gave for these, which is called where it is not held."""
+        tensors = [images, *extractor.module.parameters(), *extractor.module.buffers()]
+        if any(tensor.is_inference() for tensor in tensors):  # nobody counts what is written to these
+            return read()
+        versions, last = [tensor._version for tensor in tensors], self._last  # one attribute, for the threads' sake
+        if last is None or last[0]() is not extractor or last[1]() is not images or last[2] != versions:
+            last = weakref.ref(extractor), weakref.ref(images), versions, {}
+        if what not in last[3]:
+            last[3][what] = read()
+            self._last = last
+        return last[3][what].clone()
+
+
+_LAST_READ = LastRead()
 
 
 class PytorchOod(Detector):
@@ -118,8 +147,12 @@ class PytorchOod(Detector):
         def one(rows: slice) -> Tensor:
             return self._read(given.extractor, ind[rows]).cpu()
 
-        parts = in_batches(len(ind), one, batch_size=given.batch_size, progress=given.progress)
-        read = torch.cat([part for _, part in parts])
+        def read_all() -> Tensor:
+            parts = in_batches(len(ind), one, batch_size=given.batch_size, progress=given.progress)
+            return torch.cat([part for _, part in parts])
+
+        what = self._layer if self._reads == "features" or self.values.get("layer") else ""
+        read = _LAST_READ.get(given.extractor, ind, (self._reads, what), read_all)
         fit = {"logits": "fit_logits", "penultimate-maps": "fit_feature_maps"}.get(self._reads, "fit_features")
         getattr(self.inner, fit)(read, labels.cpu())
 

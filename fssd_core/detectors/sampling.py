@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -77,12 +78,15 @@ def _open(references: str, extractor: FeatureExtractor) -> tuple[FeatureExtracto
     return tuple(load_model(name).extractor(device=extractor.device) for name in names)
 
 
+Masks = dict[tuple[nn.Module, int], Tensor]  # by layer and number of its call within a pass
+
+
 class McDropout(Detector):
     """One column: the largest of the softmax averaged over T passes with dropout (Gal and Ghahramani 2016).
 
-    Each pass is one sample of the network: every dropout layer draws one mask, the same for all images, so a score
-    depends neither on the batch nor on the order. Only dropout is switched on, by hooks that are removed again; modes,
-    batch norm and torch's global generator stay as they are.
+    Each pass is one sample of the network: every call of a dropout layer draws one mask, the same for all images, so a
+    score depends neither on the batch nor on the order. Only dropout is switched on, by hooks that are removed again;
+    modes, batch norm and torch's global generator stay as they are.
     """
 
     def _learn(self, given: Given) -> None:
@@ -97,7 +101,7 @@ class McDropout(Detector):
         self, extractor: FeatureExtractor, images: Tensor, batch_size: int | None, progress: Progress
     ) -> LayerScores:
         count, seed = int(self.values["passes"]), int(self.values["seed"])
-        masks: list[dict[nn.Module, Tensor]] = [{} for _ in range(count)]
+        masks: list[Masks] = [{} for _ in range(count)]
         draws = generator(seed)
 
         def one(batch: Tensor) -> Tensor:
@@ -114,18 +118,21 @@ class McDropout(Detector):
 
 
 @contextmanager
-def _masked(module: nn.Module, drawn: dict[nn.Module, Tensor], draws: torch.Generator) -> Iterator[None]:
-    """Inside, each dropout layer multiplies by its mask in `drawn`, drawn when first met."""
+def _masked(module: nn.Module, drawn: Masks, draws: torch.Generator) -> Iterator[None]:
+    """Inside one forward pass, each call of a dropout layer multiplies by its mask in `drawn`, drawn when first met."""
+    calls: Counter[nn.Module] = Counter()
 
     def hook(layer: nn.Module, _inputs: object, output: Tensor) -> Tensor:
         assert isinstance(layer, DROPOUTS)
-        if layer not in drawn:
+        call = layer, calls[layer]
+        calls[layer] += 1
+        if call not in drawn:
             whole_channels = not isinstance(layer, nn.Dropout)
             shape = (1, output.shape[1], *(1 for _ in output.shape[2:])) if whole_channels else (1, *output.shape[1:])
             keep = 1 - layer.p
             kept = torch.rand(shape, generator=draws) < keep
-            drawn[layer] = kept.float() / keep if keep > 0 else torch.zeros(shape)
-        return output * drawn[layer].to(output)
+            drawn[call] = kept.float() / keep if keep > 0 else torch.zeros(shape)
+        return output * drawn[call].to(output)
 
     handles = [layer.register_forward_hook(hook) for layer in module.modules() if isinstance(layer, DROPOUTS)]
     try:

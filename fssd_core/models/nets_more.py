@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from fssd_core.models.nets import Shape, activated
 
+LONG = 64  # rows; a longer sequence (DNA reads) starts with gates that remember it
+
 
 class DenseNet(nn.Module):
     """Densely connected network for small images (Huang et al. 2017): three blocks of three 3x3 convolutions, growth 8.
@@ -78,9 +80,11 @@ class RowLSTM(nn.Module):
 
     def __init__(self, classes: int, input_shape: Shape, *, activation: str = "relu", dropout: float = 0.0) -> None:
         super().__init__()
-        channels, _, width = input_shape
+        channels, rows, width = input_shape
         units = 64
         self.hidden = BiLSTM(channels * width, units)
+        if rows > LONG:
+            self.hidden.remember(rows)
         self.last = _Ends(units)
         self.fc1 = nn.Sequential(nn.Linear(2 * units, 64), activated(activation))
         self.dropout = nn.Dropout(dropout)
@@ -108,6 +112,16 @@ class BiLSTM(nn.Module):
         self.bias = nn.Parameter(torch.empty(2, 4 * units))
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -1 / math.sqrt(units), 1 / math.sqrt(units))
+
+    def remember(self, steps: int) -> None:
+        """Sets the gates' biases so that memories of 1 to `steps` steps are there from the start.
+
+        b_f = log u with u drawn from U(1, steps - 1), b_i = -b_f  (Tallec and Ollivier 2018, arXiv:1804.11188).
+        """
+        with torch.no_grad():
+            enter, forget = self.bias.chunk(4, 1)[:2]
+            forget.uniform_(1, steps - 1).log_()
+            enter.copy_(-forget)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, I) -> (N, T, 2 units)."""

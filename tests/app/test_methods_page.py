@@ -15,10 +15,12 @@ from app.figures.methods import Mark, cost_scatter, overlaid_curves
 from fssd_core.assets import assets_root
 from fssd_core.bench_open import open_bench
 from fssd_core.bench_run import stored_outcome
+from fssd_core.benchmarks import BENCHMARKS
 from fssd_core.demo import demo_benches
 from fssd_core.detectors import DETECTORS
 from fssd_core.store import Store
 from fssd_core.study import Study
+from fssd_core.table2 import shipped_tables
 from tests.app.test_views import errors, home, start
 
 __all__ = ["home"]
@@ -64,6 +66,23 @@ def test_without_the_training_images_it_asks_for_them_and_without_ood_for_a_set(
     app = start("methods", ind="mnist", ood=["photo-patches"], against="photo-patches")
     assert errors(app) == ""
     assert any("labelled images that the network was trained on" in i.value for i in app.info)
+
+
+def test_the_other_rows_of_table_2_stand_below_with_the_papers_numbers(home):
+    app = page(protocol="paper")
+    for told in shipped_tables():
+        app.selectbox(key="table2_row").set_value(told["title"])
+        app.segmented_control(key="table2_protocol").set_value(told["protocol"]).run()
+        assert errors(app) == ""
+        table = app.dataframe[len(app.dataframe) - 1].value.set_index("detector")
+        assert list(table["AUROC"]) == [row["auroc"] for row in told["rows"]]
+        slides = BENCHMARKS[told["benchmark"]].slides
+        assert table["paper AUROC (slides)"].dropna().to_dict() == {
+            name: round(cell[0] / 100, 6) for name, cell in slides.items() if name in table.index
+        }
+        assert any(f"Best: **{told['rows'][0]['detector']}**" in m.value for m in app.markdown)
+        said = " ".join(c.value for c in app.caption)
+        assert all(f"{entry['detector']} " in said for entry in told["skipped"])
 
 
 def test_an_earlier_checkpoint_is_another_comparison(home):

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from fssd_core import bench_report, bench_run
+from fssd_core import bench_report, bench_run, cli_common
 from fssd_core.bench_open import Asked, open_bench
 from fssd_core.bench_run import bench_call, outcome_key, run_all, run_detector, stored_outcome
+from fssd_core.benchmarks import find_benchmark
 from fssd_core.cli import main
 from fssd_core.data import load_data
 from fssd_core.detectors import DETECTORS
@@ -215,8 +216,19 @@ def test_reports_hold_the_papers_numbers_beside_ours(kept, benches):
     assert aurocs == sorted(aurocs, reverse=True)
     columns = bench_report.columns(told)
     assert len({len(column) for column in columns.values()}) == 1
+    facts = [o.facts for o in outcomes["paper"].values()]
     other = replace(benches["paper"], ood="fmnist-inverted")
-    assert bench_report.report(other, [o.facts for o in outcomes["paper"].values()], {})["rows"][0]["published"] == {}
+    assert bench_report.report(other, facts, {})["rows"][0]["published"] == {}
+
+
+def test_files_in_place_of_data_that_is_not_bundled_keep_the_papers_numbers_with_a_caveat(kept, benches):
+    facts = [o.facts for o in kept[1]["paper"].values()]
+    row = find_benchmark("cifar10-svhn")
+    for ood, slides, more in (("svhn:test", True, 0), ("few.npz", True, 1), ("stl10:test", False, 0)):
+        told = bench_report.report(replace(benches["paper"], row=row, ood=ood), facts, {})
+        assert ("slides" in told["rows"][0]["published"]) is slides
+        assert len(told["caveats"]) == len(row.caveats) + more
+        assert ("in place of svhn:test" in " ".join(told["caveats"])) is bool(more)
 
 
 BENCH = ["bench", "fmnist-mnist", "--limit", "80", "--train-limit", "60", "--fit", "10", "--noise-samples", "10"]
@@ -251,6 +263,17 @@ def test_the_command_prints_json_and_writes_files(tmp_path, monkeypatch, capsys)
     assert "measured before" not in told.err
     assert main(["list", "benchmarks"]) == 0
     assert "cifar10-svhn" in capsys.readouterr().out
+
+
+def test_off_a_terminal_it_says_which_detector_is_how_far(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FSSD_HOME", str(tmp_path))
+    monkeypatch.setattr(cli_common, "EVERY", 0.0)
+    assert main([*BENCH, "--detectors", "vim", "--json"]) == 0
+    told = capsys.readouterr()
+    assert "fssd: vim, settings: 3 of 5" in told.err.splitlines()
+    assert json.loads(told.out)["rows"][0]["tried"] == 5
+    assert main([*BENCH, "--detectors", "fssd", "--json"]) == 0
+    assert "fssd: fssd, images: 0 of 10" in capsys.readouterr().err.splitlines(), "during the sweep over epsilon too"
 
 
 @pytest.mark.parametrize(

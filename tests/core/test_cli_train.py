@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from fssd_core.cli import main
+from fssd_core.data import genome
 from fssd_core.models import load_model
 from fssd_core.runs import create_run, read_run, write_state
+from tests.core.test_data_layouts import write_genomes
 
 TINY = ["--arch", "mlp", "--images", "160", "--batch-size", "16", "--epochs", "1", "--ood", "mnist"]
 
@@ -59,6 +61,29 @@ def test_a_run_goes_on_with_resume(tmp_path, capsys):
     assert read_run(folder).state == "done"
     assert main(["train", "--out", "x", "--resume"]) == 2
     assert "is done; it cannot go on" in capsys.readouterr().err
+
+
+def test_a_network_of_reads_is_trained_and_compared(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FSSD_DATA_ROOT", "")  # put back afterwards; the command sets it
+    write_genomes(tmp_path)
+    monkeypatch.setattr(genome, "COUNTS", {"genome-ind:train": 64, "genome-ind:test": 32, "genome-ood": 32})
+    root = ["--data-root", str(tmp_path)]
+    flags = ["--data", "genome-ind:train", "--ood", "genome-ood", "--epochs", "1", "--batch-size", "32", *root]
+    assert main(["train", "--arch", "lenet", *flags, "--out", "no"]) == 2
+    assert "holds reads of 250 bases, which 'lenet' does not take; choose the architecture 'bilstm'" in (
+        capsys.readouterr().err
+    )
+    assert main(["train", "--arch", "bilstm", *flags, "--out", "reads", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["layers"]["last"]) == {"genome-ind:test", "genome-ood", "noise"}
+    model = load_model("run/reads")
+    assert (model.arch, model.input_shape, model.classes) == ("bilstm", (1, 250, 4), 2)
+    bench = ["bench", "bacteria-genome", "--model", "run/reads", *root, "--detectors", "fssd,msp"]
+    few = ["--fit", "4", "--train-limit", "64", "--limit", "32", "--protocol", "no-ood-labels"]
+    assert main([*bench, *few, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ind"], told["ood"], told["n_ind"], told["n_train"]) == ("genome-ind:test", "genome-ood", 24, 64)
+    assert {row["detector"] for row in told["rows"]} == {"fssd", "msp"}
 
 
 @pytest.mark.parametrize(

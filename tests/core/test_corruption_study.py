@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fssd_core import cli_common
 from fssd_core.cli import main
 from fssd_core.corruption_detectors import parse_detectors
 from fssd_core.corruption_study import CorruptionStudy, Opened, corruption_scores, stored_corruption
@@ -186,6 +187,23 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 
 
 SMALL = ("--limit", "24", "--types", "fog,shot_noise,snow", "--severities", "1,4", "--workers", "0", "--draws", "50")
+
+
+CELLS = [f"{kind} {level}" for kind in ("shot_noise", "snow", "fog") for level in (1, 4)][:5]
+
+
+def test_off_a_terminal_the_command_says_on_stderr_how_far_it_is(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("FSSD_HOME", str(tmp_path))
+    monkeypatch.setattr(cli_common, "EVERY", 0.0)
+    code, out, err = run(capsys, *SMALL, "--detectors", "feature-norm", "--json")
+    assert code == 0
+    told = [line for line in err.splitlines() if line.startswith("fssd: corruptions of fmnist:test")]
+    assert told[0] == "fssd: corruptions of fmnist:test: 0 of 7"
+    places = [line.split(", ")[1] for line in told[1:]]
+    assert places == [f"{cell}: {k} of 7" for k, cell in enumerate(CELLS, 2)], "the seventh ends it"
+    assert json.loads(out)["computed"] == 14
+    monkeypatch.setattr(cli_common, "EVERY", 1e9)
+    assert run(capsys, *SMALL, "--detectors", "energy")[2] == "", "a command that is over soon says nothing"
 
 
 def test_the_command_prints_rows_and_the_claim(capsys, tmp_path, monkeypatch):

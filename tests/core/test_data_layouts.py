@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from fssd_core.benchmarks import BENCHMARKS, find_benchmark, load_sets
-from fssd_core.data import celeba, faces, genome, imagenet
+from fssd_core.data import DATA, celeba, faces, genome, imagenet, load_data
 from fssd_core.data.auxiliary import drawn_pictures
 from fssd_core.errors import DataError, InputError
 
@@ -295,6 +295,21 @@ def test_random_sequences_are_one_hot_and_seeded():
     assert torch.equal(draw.sum(3), torch.ones(6, 1, 250))
     assert torch.equal(draw, genome.random_sequences((1, 250, 4), 6, generator=torch.Generator().manual_seed(0)))
     assert torch.allclose(draw.mean((0, 1, 2)), torch.full((4,), 0.25), atol=0.05)
+
+
+def test_reads_have_names_too_and_follow_their_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(genome, "COUNTS", {"genome-ind:train": 30, "genome-ind:test": 11, "genome-ood": 8})
+    with pytest.raises(DataError, match=r"genomes/ind: there is no FASTA file .*put one a genus there"):
+        load_data("genome-ind:train", root=tmp_path)
+    write_genomes(tmp_path)
+    for name, images in zip(genome.PARTS, genome.known_and_other_genera(tmp_path, (30, 11, 8), 0), strict=True):
+        found = load_data(name, root=tmp_path)
+        assert found.fingerprint() == images.fingerprint()
+        assert (found.name, found.classes) == (name, images.classes)
+        assert found.shape == DATA[name].shape
+    write_more = tmp_path / "genomes" / "ood" / "Zymomonas.fasta"
+    write_more.write_text(">z\n" + "GATTACA" * 60 + "\n")
+    assert load_data("genome-ood", root=tmp_path).classes == ("Buchnera", "Zymomonas")
 
 
 def test_genomes_missing_or_short_say_what_to_do(tmp_path):

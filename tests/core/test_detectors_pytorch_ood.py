@@ -18,6 +18,7 @@ if importlib.util.find_spec("pytorch_ood") is None:
     pytest.skip("pytorch-ood is not installed", allow_module_level=True)
 
 from fssd_core import ensemble
+from fssd_core.detectors import DETECTORS
 from fssd_core.detectors.adapter import pytorch_ood
 from fssd_core.errors import InputError, ModelError
 from fssd_core.extractor import FeatureExtractor
@@ -261,6 +262,34 @@ def test_bad_use_says_what_to_do(call, error, message):
 
 def test_weights_are_kept_for_reading():
     assert isinstance(make().fit(loader(["ind"])).weights, Weights)
+
+
+def test_a_detector_fitted_again_with_another_value_reads_the_network_once_and_scores_the_same():
+    net = FeatureExtractor(reference.tiny_lenet(), LAYERS, mean=MEAN, std=STD, device="cpu")
+    ind, test = reference.pixels("ind"), reference.pixels("ood")
+    seen = []
+    net.module.register_forward_hook(lambda _module, inputs, _output: seen.append(len(inputs[0])))
+
+    def scores(images, k, extractor=net):
+        return DETECTORS["knn"].make(k=k).fit(extractor, images).scores(test).values
+
+    first = scores(ind, 1)
+    read = sum(seen)
+    other = scores(ind, 5)
+    assert sum(seen) - read < read, "the second time only the test images, and one to find the head"
+    fresh = FeatureExtractor(reference.tiny_lenet(), LAYERS, mean=MEAN, std=STD, device="cpu")
+    assert np.array_equal(scores(ind.clone(), 5, fresh), other)
+    assert not np.array_equal(first, other)
+    ind[:] = ind.flip(0) * 0.5
+    changed = scores(ind, 5)
+    assert not np.array_equal(changed, other), "images that were written to are read again"
+    assert np.array_equal(scores(ind.clone(), 5), changed)
+    with torch.no_grad():
+        net.module.fc1.weight *= -1
+    assert not np.array_equal(scores(ind, 5), changed), "so are those of a network that was trained on"
+    with torch.inference_mode():
+        uncounted = ind.clone()
+    assert np.array_equal(scores(uncounted, 5), scores(ind, 5))
 
 
 def test_importing_our_detectors_does_not_import_the_package():

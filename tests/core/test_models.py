@@ -146,6 +146,19 @@ def test_the_row_lstm_is_torchs_own_lstm():
     torch.testing.assert_close(type(module.last)(3)(expected), torch.cat([last[0], last[1]], 1))
 
 
+def test_an_lstm_for_long_sequences_starts_with_gates_that_remember_them():
+    short = build("bilstm", classes=4, input_shape=(1, 64, 4), generator=generator(0)).hidden
+    long = build("bilstm", classes=4, input_shape=(1, 250, 4), generator=generator(0)).hidden
+    assert short.bias.abs().max() <= 1 / 8
+    assert torch.equal(long.weight_state, short.weight_state)
+    enter, forget, *others = long.bias.chunk(4, 1)
+    assert torch.equal(enter, -forget)
+    assert torch.equal(torch.cat(others, 1), short.bias[:, 128:])
+    steps = 1 + forget.exp()  # 1 / (1 - sigmoid(b)): how long a memory lasts
+    assert 2 <= steps.min() < 40
+    assert 210 < steps.max() <= 250
+
+
 def test_a_dense_layer_keeps_what_it_was_given():
     block = ARCHS["densenet-small"].make(10, (1, 28, 28)).eval().block1
     x = torch.rand(1, 16, 8, 8, generator=generator(0))

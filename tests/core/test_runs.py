@@ -35,7 +35,7 @@ from fssd_core.runs import (
     write_state,
 )
 from fssd_core.runtime import threads
-from fssd_core.train_process import run
+from fssd_core.train_process import pause_after, run
 
 TINY = RunSpec(arch="mlp", epochs=2, images=320, batch_size=16, ood=("photo-patches",))
 
@@ -91,6 +91,10 @@ def test_a_specification_fills_in_what_belongs_together_and_survives_json():
 def test_specifications_that_cannot_be(values, message):
     with pytest.raises(InputError, match=message):
         RunSpec.from_json(values)
+
+
+def test_frames_leave_most_of_the_time_to_the_training_where_they_are_dear():
+    assert [round(pause_after(took), 2) for took in (0.01, 0.5, 1.0, 2.0, 5.0)] == [0.8, 0.8, 2.0, 6.0, 18.0]
 
 
 def test_long_runs_keep_at_most_thirty_ends_of_epochs():

@@ -18,6 +18,7 @@ from fssd_core.extractor import FeatureExtractor
 from fssd_core.models import load_model
 from fssd_core.models.nets import LeNet
 from fssd_core.runtime import generator, threads
+from fssd_core.training import build
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +147,20 @@ def test_whole_channels_are_dropped_together(kind):
     make_detector("mc-dropout", passes=20).fit(FeatureExtractor(module, ["fc"], device="cpu")).scores(IMAGES)
     dropped = module.seen == 0
     assert torch.equal(dropped.all(2), dropped.any(2))
+
+
+@pytest.mark.parametrize(("arch", "shape"), [("mlp", (1, 28, 28)), ("bilstm", (1, 70, 4))])
+def test_a_layer_that_is_called_twice_drops_other_units_each_time(arch, shape):
+    module = build(arch, classes=3, input_shape=shape, generator=generator(0), dropout=0.5)
+    seen = []
+    module.dropout.register_forward_hook(lambda _module, inputs, output: seen.append(inputs[0].shape[1]))
+    images = torch.rand(4, *shape, generator=generator(1))
+    extractor = FeatureExtractor(module, ["logits"], device="cpu")
+    found = make_detector("mc-dropout", passes=2).fit(extractor).scores(images, batch_size=2).values
+    whole = make_detector("mc-dropout", passes=2).fit(extractor).scores(images).values
+    np.testing.assert_allclose(found, whole, rtol=1e-5)
+    assert sorted(set(seen)) == [64 if arch == "bilstm" else 128, 128 if arch == "bilstm" else 256]
+    assert found.min() > 1 / 3
 
 
 def test_a_network_without_dropout_is_refused():

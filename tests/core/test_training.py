@@ -104,16 +104,21 @@ def test_dropout_differs_from_step_to_step():
     assert not torch.equal(masks[0], masks[1])
 
 
-def test_one_step_is_the_optimisers_own():
+@pytest.mark.parametrize("clip", [0.0, 0.01])
+def test_one_step_is_the_optimisers_own(clip):
     images, labels = fashion(8)
     draws = generator(0)
     module = build("mlp", classes=10, input_shape=(1, 28, 28), generator=draws)
     other = build("mlp", classes=10, input_shape=(1, 28, 28), generator=generator(5))
     other.load_state_dict(module.state_dict())
-    recipe = Recipe(epochs=1, batch_size=8, optimiser="sgd", lr=0.1, weight_decay=0.01)
+    recipe = Recipe(epochs=1, batch_size=8, optimiser="sgd", lr=0.1, weight_decay=0.01, clip=clip)
     list(train(module, images, labels, generator=draws, recipe=recipe, mean=[0.5], std=[0.25], device="cpu"))
     optimiser = torch.optim.SGD(other.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
     torch.nn.functional.cross_entropy(other((images.float() / 255 - 0.5) / 0.25), labels).backward()
+    length = torch.stack([w.grad.square().sum() for w in other.parameters()]).sum().sqrt()
+    assert length > 0.01
+    for weights in other.parameters() if clip else ():
+        weights.grad *= clip / length
     optimiser.step()
     for name, tensor in other.state_dict().items():
         torch.testing.assert_close(module.state_dict()[name], tensor)
@@ -189,6 +194,8 @@ def test_a_diverging_training_is_an_error():
         ({"epochs": 0}, "epochs and batch_size must be at least 1"),
         ({"lr": 0.0}, "lr and gamma positive"),
         ({"weight_decay": -1.0}, "weight_decay not negative"),
+        ({"clip": -1.0}, "nor clip"),
+        ({"clip": float("nan")}, "nor clip"),
     ],
 )
 def test_recipes_that_cannot_be(options, message):
