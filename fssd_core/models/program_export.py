@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export.unflatten import UnflattenedModule
+from torch.export.unflatten import InterpreterModule, UnflattenedModule
 from torch.utils import _pytree as pytree
 
 from fssd_core.errors import ModelError
@@ -61,7 +61,7 @@ class Program(UnflattenedModule):
         return joined([self._once(piece) for piece in pieces(images, self.images_at_once)], len(images))
 
     def _once(self, images: Tensor) -> Any:
-        values = torch.fx.Interpreter(self, graph=self.graph).run(images, enable_io_processing=False)
+        values = run_graph(self, images)
         return pytree.tree_unflatten(values, self.nest.spec)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Program:
@@ -75,6 +75,30 @@ class Program(UnflattenedModule):
                     if any(isinstance(v, torch.device) for v in values.values()):
                         setattr(node, place, changed if place == "kwargs" else tuple(changed.values()))
         return self
+
+
+class Part(InterpreterModule):
+    """A module inside a program."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs its graph; keywords follow in the order of its placeholders."""
+        return run_graph(self, *args, *(kwargs[name] for name in self.arg_names[len(args) :]))
+
+
+def run_graph(module: Any, *args: Any) -> Any:
+    """The module's graph, node by node; not `Interpreter.run`, which asks for a progress bar's lock in every pass.
+
+    That lock, once a thread ended while it held it, stops all other threads of the server.
+    """
+    runner = torch.fx.Interpreter(module, graph=module.graph)
+    runner.env, runner.args_iter = {}, iter(args)
+    for node in module.graph.nodes:
+        runner.env[node] = runner.run_node(node)
+        if node.op == "output":
+            break
+        for spent in runner.user_to_last_uses.get(node, ()):
+            del runner.env[spent]
+    return runner.env[node]
 
 
 def open_export(vetted: Vetted, path: Path) -> Program:
@@ -98,6 +122,9 @@ def open_export(vetted: Vetted, path: Path) -> Program:
     program.__dict__.pop("process_forward_inputs", None)
     program.nest = Nest(program.module_call_graph[0].signature.out_spec)
     program.module_call_graph = []
+    for module in _with_calls(program):
+        if type(module) is InterpreterModule:
+            module.__class__ = Part
     for graph in _graphs(program):
         for node in graph.nodes:
             node.meta = {}  # shapes as of the export, which nothing reads and no copy can be made of
@@ -118,12 +145,18 @@ def open_export(vetted: Vetted, path: Path) -> Program:
 
 def _graphs(program: nn.Module) -> Iterator[torch.fx.Graph]:
     seen: set[int] = set()
+    for inner in _with_calls(program):
+        for graph in (inner.__dict__.get("graph"), getattr(inner.__dict__.get("graph_module"), "graph", None)):
+            if isinstance(graph, torch.fx.Graph) and id(graph) not in seen:
+                seen.add(id(graph))
+                yield graph
+
+
+def _with_calls(program: nn.Module) -> Iterator[Any]:
+    """All its modules, and of a module that is called several times the module of each call."""
     for module in program.modules():
-        for inner in (module, *getattr(module, "_call_modules", ())):
-            for graph in (inner.__dict__.get("graph"), getattr(inner.__dict__.get("graph_module"), "graph", None)):
-                if isinstance(graph, torch.fx.Graph) and id(graph) not in seen:
-                    seen.add(id(graph))
-                    yield graph
+        yield module
+        yield from getattr(module, "_call_modules", ())
 
 
 @contextmanager

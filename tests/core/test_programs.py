@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 import warnings
 
 import numpy as np
@@ -281,3 +282,26 @@ def test_a_bundle_of_a_program_is_read_back(tmp_path, monkeypatch, capsys):
     assert main([flag, "export", *common, "--alpha", "uniform", "--tpr", "0.9", "--out", bundle]) == 0
     assert main([flag, "apply", "--bundle", bundle, "--data", "mnist", "--out", str(tmp_path / "v.csv")]) == 0
     capsys.readouterr()
+
+
+def test_a_progress_bars_lock_that_somebody_keeps_stops_no_program(tmp_path):
+    lock = pytest.importorskip("tqdm.std").TqdmDefaultWriteLock.th_lock
+    program = load_model(str(export(net(), tmp_path / "p.pt2"))).module
+    kept, enough, done = threading.Event(), threading.Event(), threading.Event()
+
+    def keep() -> None:
+        with lock:
+            kept.set()
+            enough.wait(60)
+
+    def run() -> None:
+        program(IMAGES)
+        done.set()
+
+    for work in (keep, run):
+        threading.Thread(target=work, daemon=True).start()
+        kept.wait(10)
+    try:
+        assert done.wait(30)
+    finally:
+        enough.set()
