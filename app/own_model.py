@@ -12,6 +12,7 @@ import streamlit as st
 
 from app import session
 from app.names import inert, under_own_name
+from app.sidebar import SAMPLES
 from fssd_core.errors import FssdError
 from fssd_core.models import LoadedModel, find_arch, load_model
 from fssd_core.models.nets import Shape
@@ -23,6 +24,8 @@ from fssd_core.models.tree import Node, module_tree
 from fssd_core.study import Study, open_data
 
 BUDGET = 2e10  # multiply-accumulates that a look at normalisations may take unasked: a few seconds on two cores
+
+PATIENCE = 5e11  # multiply-accumulates a set before the first picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,11 @@ class Opened:
     def parameters(self) -> int:
         """How many weights it has."""
         return sum(p.numel() for p in self.model.module.parameters())
+
+
+def samples_for(macs: int) -> int:
+    """Images a set with which the first picture takes a minute or two on two cores, of so many MACs an image."""
+    return max((n for n in SAMPLES if n * macs <= PATIENCE), default=SAMPLES[0])
 
 
 def open_checkpoint(ref: str, arch: str | None) -> Opened:

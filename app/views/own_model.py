@@ -9,7 +9,7 @@ import streamlit as st
 from app import own_model, session
 from app.names import inert, title_of, under_own_name
 from app.own_layers import layer_picker
-from app.own_model import Opened, normalisation_words, told
+from app.own_model import Opened, normalisation_words, samples_for, told
 from fssd_core.data import load_data
 from fssd_core.data.files import UPLOAD_ENDINGS
 from fssd_core.errors import FssdError
@@ -208,6 +208,9 @@ def _take(opened: Opened, shape: Shape, pair: Pair, taps: tuple[str, ...], data:
     st.session_state["model"] = ref
     st.session_state["layer"] = taps[-1]
     st.session_state.pop("arch", None)
+    if (few := samples_for(opened.macs)) < st.session_state.get("n", few):
+        st.session_state["n"] = few
+        st.toast(f"{few} samples a set to begin with, because this network is slow; the sidebar offers more.")
     if data is not None:
         ood = [name for name in st.session_state.get("ood", []) if name != data]
         st.session_state["ood"] = ood if role == "ind" else [data, *ood][:6]

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest
 
+from app.own_model import samples_for
 from fssd_core.models.program_flag import VARIABLE
 from tests.app.test_views import errors, home, start
 from tests.core.program_nets import export, net, script
@@ -71,3 +72,9 @@ def test_with_the_flag_torchscript_says_what_became_of_it(home, monkeypatch):
     assert errors(app) == ""
     assert "It is run as a TorchScript program, its weights fit no known architecture" in text(app)
     assert "only its output can be read" in text(app)
+
+
+def test_a_slow_network_begins_with_fewer_samples():
+    assert [samples_for(macs) for macs in (1, 41_000_000, 300_000_000, 1_800_000_000, 4_100_000_000)] == [
+        *(10_000, 10_000, 1_000, 200, 200)
+    ]

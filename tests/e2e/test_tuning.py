@@ -84,6 +84,8 @@ def test_back_leads_to_the_page_before_however_often_alpha_was_changed(browser: 
             page.go_back()
             page.wait_for_function("location.pathname === '/'")
             page.get_by_role("heading", name="Features").first.wait_for(timeout=60_000)
+            page.wait_for_function("window.__fssdScatter?.['features-scatter']", timeout=60_000)
+            page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
         page.go_forward()
         tuned(page)
         assert probe(page, "state.preset") == "uniform", "what was tuned is kept"
