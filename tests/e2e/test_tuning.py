@@ -21,6 +21,13 @@ def url(dashboard: str) -> str:
 
 def tuned(page: Any) -> None:
     page.wait_for_function(f"{COCKPIT}?.metrics?.auroc > 0", timeout=60_000)
+    at_rest(page)
+
+
+def at_rest(page: Any) -> None:
+    """Waits until no run of the page goes on, nor begins within a moment."""
+    page.wait_for_timeout(300)
+    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
 
 
 def probe(page: Any, what: str) -> Any:
@@ -74,7 +81,8 @@ def test_back_leads_to_the_page_before_however_often_alpha_was_changed(browser: 
             page.get_by_role("link", name="Tuning").click()
             tuned(page)
             page.get_by_role("button", name="logistic on mnist").click()
-            page.wait_for_function("location.search.includes('alpha=')")
+            page.wait_for_function("/alpha=(?!uniform)/.test(location.search)")
+            at_rest(page)
             steps = page.evaluate("history.length")
             page.get_by_role("button", name="uniform").click()
             page.wait_for_function("location.search.includes('alpha=uniform')")
@@ -85,7 +93,7 @@ def test_back_leads_to_the_page_before_however_often_alpha_was_changed(browser: 
             page.wait_for_function("location.pathname === '/'")
             page.get_by_role("heading", name="Features").first.wait_for(timeout=60_000)
             page.wait_for_function("window.__fssdScatter?.['features-scatter']", timeout=60_000)
-            page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
+            at_rest(page)
         page.go_forward()
         tuned(page)
         assert probe(page, "state.preset") == "uniform", "what was tuned is kept"
