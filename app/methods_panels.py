@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -25,32 +26,29 @@ ROW, TALLEST = 35, 430  # pixels: of a table's row, of a table
 def headline(found: Mapping[str, Outcome]) -> None:
     """The best detector here, and where FSSD stands."""
     ranked = sorted(found, key=lambda name: -found[name].facts["auroc"])
-    best = found[ranked[0]].facts
-    words = f"Best here: **{ranked[0]}**, AUROC {best['auroc']:.4f}."
-    if "fssd" in found and ranked[0] != "fssd":
-        own = found["fssd"].facts
-        words += f" FSSD stands at place {ranked.index('fssd') + 1} of {len(ranked)}, AUROC {own['auroc']:.4f}"
+    st.markdown(f"Best here: {standing({name: found[name].facts for name in ranked})}")
+
+
+def standing(ranked: Mapping[str, Mapping[str, Any]]) -> str:
+    """The best of these detectors, the first, and where FSSD stands; of each `auroc` and `auroc_ci` are read."""
+    names = list(ranked)
+    best = ranked[names[0]]
+    words = f"**{names[0]}**, AUROC {best['auroc']:.4f}."
+    if "fssd" in names[1:]:
+        own = ranked["fssd"]
+        words += f" FSSD stands at place {names.index('fssd') + 1} of {len(names)}, AUROC {own['auroc']:.4f}"
         words += ": the 95 % intervals overlap." if own["auroc_ci"][1] >= best["auroc_ci"][0] else "."
-    st.markdown(words)
+    return words
 
 
 def table(found: Mapping[str, Outcome], published: bool) -> None:
     """Every detector's numbers, sortable, with intervals and the paper's."""
     rows = state.table(found, published)
-    shares = {name: SHARE for name in rows[0] if isinstance(rows[0][name], float) or name.startswith("paper")}
-    st.dataframe(
+    show_rows(
         rows,
-        hide_index=True,
-        placeholder="–",
-        height=min(TALLEST, ROW * (len(rows) + 1) + 3),
-        column_config={
-            **shares,
-            "detector": st.column_config.TextColumn(pinned=True),
-            "AUROC": st.column_config.ProgressColumn(format="%.4f", min_value=0, max_value=1),
-            "low": st.column_config.NumberColumn("95 % from", format="%.4f"),
-            "high": st.column_config.NumberColumn("to", format="%.4f"),
-            "ms": st.column_config.NumberColumn("ms an image", format="%.2f"),
-        },
+        low=st.column_config.NumberColumn("95 % from", format="%.4f"),
+        high=st.column_config.NumberColumn("to", format="%.4f"),
+        ms=st.column_config.NumberColumn("ms an image", format="%.2f"),
     )
     words = (
         "Click a column's head to sort, scroll to the right for FPR95, AUPR, passes and time. 95 %: percentile "
@@ -62,6 +60,28 @@ def table(found: Mapping[str, Outcome], published: bool) -> None:
             "labels of MNIST in choosing; the README's cells are the slides' where it gives no other."
         )
     st.caption(words)
+
+
+def show_rows(rows: Sequence[Mapping[str, Any]], **columns: Any) -> None:
+    """A line a detector: its name stays in sight, AUROC as a bar, other shares to four digits.
+
+    Args:
+        rows: alike, with 'detector' and 'AUROC'.
+        columns: configurations of further columns, or of those that are shown otherwise.
+    """
+    shares = {name: SHARE for name, value in rows[0].items() if isinstance(value, float) or name.startswith("paper")}
+    st.dataframe(
+        rows,
+        hide_index=True,
+        placeholder="–",
+        height=min(TALLEST, ROW * (len(rows) + 1) + 3),
+        column_config={
+            **shares,
+            "detector": st.column_config.TextColumn(pinned=True),
+            "AUROC": st.column_config.ProgressColumn(format="%.4f", min_value=0, max_value=1),
+            **columns,
+        },
+    )
 
 
 def cost(found: Mapping[str, Outcome], places: Mapping[str, int]) -> None:

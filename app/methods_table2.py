@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.methods_panels import ROW, SHARE, TALLEST
+from app.methods_panels import show_rows, standing
 from fssd_core.protocol import PROTOCOLS
 from fssd_core.table2 import shipped_tables
 
@@ -29,18 +29,7 @@ def card() -> None:
         st.info(f"{title} was not measured under {protocol}; choose the other protocol.")
         return
     st.markdown(said(chosen))
-    lines = rows(chosen)
-    st.dataframe(
-        lines,
-        hide_index=True,
-        placeholder="–",
-        height=min(TALLEST, ROW * (len(lines) + 1) + 3),
-        column_config={
-            **{name: SHARE for name in lines[0] if name != "detector"},
-            "detector": st.column_config.TextColumn(pinned=True),
-            "AUROC": st.column_config.ProgressColumn(format="%.4f", min_value=0, max_value=1),
-        },
-    )
+    show_rows(rows(chosen))
     left_out = [f"{entry['detector']} {entry['why'].split('; give --')[0]}" for entry in chosen["skipped"]]
     for name, words in (("Caveats", chosen["caveats"]), ("Notes", chosen["notes"]), ("Not run", left_out)):
         if words:
@@ -49,21 +38,11 @@ def card() -> None:
 
 def said(table: Mapping[str, Any]) -> str:
     """What was measured, and where FSSD stands."""
-    names = [row["detector"] for row in table["rows"]]
-    best = table["rows"][0]
-    words = (
+    return (
         "Measured once, by the command in docs/benchmarks.md, because the data may not be passed on: "
         f"`{table['arch']}` (the paper: {table['paper_network']}), tested on {table['n_ind']:,} ind and "
-        f"{table['n_ood']:,} ood inputs, "
-        f"seed {table['seed']}. Best: **{best['detector']}**, AUROC {best['auroc']:.4f}."
-    )
-    if "fssd" not in names or names[0] == "fssd":
-        return words
-    own = table["rows"][names.index("fssd")]
-    overlap = own["auroc_ci"][1] >= best["auroc_ci"][0]
-    return words + (
-        f" FSSD stands at place {names.index('fssd') + 1} of {len(names)}, AUROC {own['auroc']:.4f}"
-        + (": the 95 % intervals overlap." if overlap else ".")
+        f"{table['n_ood']:,} ood inputs, seed {table['seed']}. "
+        f"Best: {standing({row['detector']: row for row in table['rows']})}"
     )
 
 

@@ -21,7 +21,7 @@ from safetensors.numpy import load, save
 from fssd_core.atomic import write_bytes
 from fssd_core.bundle_json import bundle_of, facts_of
 from fssd_core.bundle_types import Bundle
-from fssd_core.errors import InputError, ModelError
+from fssd_core.errors import InputError, ModelError, first_line
 
 FORMAT, VERSION = "fssd-bundle", 1
 SUFFIX = ".fssd"
@@ -105,7 +105,7 @@ def _read(content: bytes, name: str) -> Bundle:
         if _text(_signed(facts_of(bundle), tensors)) != text:
             raise InputError("facts that are unknown or written in another way")
     except (InputError, SafetensorError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise ModelError(f"{name} holds what no bundle holds: {_first_line(error)}; export it again") from error
+        raise ModelError(f"{name} holds what no bundle holds: {first_line(error)}; export it again") from error
     return bundle
 
 
@@ -138,7 +138,7 @@ def _unpack(content: bytes, name: str) -> tuple[bytes, bytes]:
                 )
             return text, _stored(archive, members[TENSORS], len(content), name)
     except _ZIP_ERRORS as error:
-        raise ModelError(f"{name} is cut off or damaged ({_first_line(error)}); copy it again") from error
+        raise ModelError(f"{name} is cut off or damaged ({first_line(error)}); copy it again") from error
 
 
 def _stored(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, name: str) -> bytes:
@@ -154,7 +154,7 @@ def _parse(text: bytes, name: str) -> dict[str, Any]:
     try:
         facts = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{name}: its {FACTS} cannot be read ({_first_line(error)}); export it again") from error
+        raise ModelError(f"{name}: its {FACTS} cannot be read ({first_line(error)}); export it again") from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT or not isinstance(facts.get("fss"), dict):
         raise ModelError(f"{name} is no bundle: its {FACTS} does not say format {FORMAT!r}")
     return facts
@@ -196,7 +196,3 @@ def _pack(text: bytes, tensors: bytes) -> bytes:
             info.create_system, info.external_attr = 3, 0o644 << 16
             archive.writestr(info, content)
     return file.getvalue()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -56,3 +56,8 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
         return table[name]
     except KeyError:
         raise InputError(f"no {what} {name!r}{did_you_mean(name, table)}") from None
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what another library's error says, at most 160 characters, or its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -172,10 +172,13 @@ def to_device(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
     return batch.to(device)
 
 
+ANY_NUMBER = 2**31  # images at once, where nothing limits them
+
+
 def images_at_once(module: nn.Module) -> tuple[int, int]:
     """(fewest, most) images that a network takes at once; a program may have been exported for a number of them."""
     found = getattr(module, "images_at_once", None)
-    return found if isinstance(found, tuple) else (1, 2**31)
+    return found if isinstance(found, tuple) else (1, ANY_NUMBER)
 
 
 def pieces(images: torch.Tensor, batch: tuple[int, int]) -> Iterator[torch.Tensor]:

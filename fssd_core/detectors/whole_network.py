@@ -17,7 +17,7 @@ from fssd_core.detectors.base import Detector, DetectorSpec, Given, chosen_layer
 from fssd_core.detectors.parameters import Parameter
 from fssd_core.errors import InputError
 from fssd_core.extractor import FeatureExtractor
-from fssd_core.runtime import Progress, images_at_once
+from fssd_core.runtime import ANY_NUMBER, Progress, images_at_once
 from fssd_core.types import LayerScores
 
 
@@ -29,7 +29,7 @@ def _loader(given: Given) -> DataLoader[tuple[Tensor, ...]]:
 
 def _any_number(extractor: FeatureExtractor, detector: str) -> None:
     """Raises InputError for a program that takes its images in parts, which hooks of one pass cannot follow."""
-    if (most := images_at_once(extractor.module)[1]) < 2**31:
+    if (most := images_at_once(extractor.module)[1]) < ANY_NUMBER:
         raise InputError(
             f"detector {detector!r} looks into one forward pass, and this program was exported for {most} images at "
             "once; export it for any number (dynamic_shapes), or choose another detector"

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.export.unflatten import InterpreterModule, UnflattenedModule
 from torch.utils import _pytree as pytree
 
-from fssd_core.errors import ModelError
+from fssd_core.errors import ModelError, first_line
 from fssd_core.models.program_vetting import Vetted
-from fssd_core.runtime import joined, pieces
+from fssd_core.runtime import ANY_NUMBER, joined, pieces
 
 MANY = 256  # a program that takes at least so many images at once takes any number
 
@@ -112,7 +112,7 @@ def open_export(vetted: Vetted, path: Path) -> Program:
             exported = torch.export.load(io.BytesIO(vetted.archive))
             module: Any = torch.export.unflatten(exported)
     except Exception as error:  # whatever torch's reader stumbles over in a strange file
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        first = first_line(error)
         raise ModelError(
             f"{path}: torch {torch.__version__} cannot read the program ({type(error).__name__}: {first}); it is "
             "damaged or of another version: export it again, or save its state dict"
@@ -138,7 +138,7 @@ def open_export(vetted: Vetted, path: Path) -> Program:
     (fewest, most, _), *rest = vetted.sizes
     program.images_at_once = (fewest, most if most is not None else max(MANY, fewest))
     if most is None or most >= MANY:
-        program.images_at_once = (fewest, 2**31)
+        program.images_at_once = (fewest, ANY_NUMBER)
     program.sizes = tuple((low, high) for low, high, _ in rest)
     return program
 

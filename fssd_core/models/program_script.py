@@ -23,7 +23,7 @@ from fssd_core.errors import ModelError
 from fssd_core.extractor import logits_of
 from fssd_core.models.nets import Shape
 from fssd_core.models.program_pickles import check_tensors
-from fssd_core.runtime import generator, joined, pieces
+from fssd_core.runtime import ANY_NUMBER, generator, joined, pieces
 
 LAYER = "output"
 _MOST_CODE = 32 * 2**20
@@ -116,7 +116,7 @@ def whole(
     first = ""
     for size in tried:
         for count in counts:
-            module = Script(program, (1, 2**31) if count == 3 else (count, count))
+            module = Script(program, (1, ANY_NUMBER) if count == 3 else (count, count))
             try:
                 with torch.no_grad():
                     logits_of(module(torch.rand(3, *size, generator=generator(0))))
@@ -139,7 +139,7 @@ def same(program: torch.jit.ScriptModule, module: nn.Module, shape: Shape) -> bo
     images = torch.rand(3, *shape, generator=generator(0))
     try:
         with torch.no_grad():
-            given, built = (logits_of(m(images)) for m in (Script(program, (1, 2**31)), module.eval()))
+            given, built = (logits_of(m(images)) for m in (Script(program, (1, ANY_NUMBER)), module.eval()))
     except Exception:  # noqa: BLE001 - a program that does not take such images is another one
         return False
     return given.shape == built.shape and torch.allclose(given, built, rtol=1e-3, atol=1e-4)

@@ -16,6 +16,7 @@ from torch import nn
 from fssd_core.errors import ModelError
 from fssd_core.models.nets import Shape
 from fssd_core.models.weights import WeightFile, checked_state
+from fssd_core.runtime import ANY_NUMBER
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ def open_export_file(path: Path) -> OpenedProgram:
     notes = ["it is an exported program (torch.export): it computes as it was exported, with all its layers"]
     if most is not None and most < 2:
         notes.append("it was exported for one image at a time, so images go through it singly, which is slow")
-    elif most is not None and module.images_at_once[1] < 2**31:
+    elif most is not None and module.images_at_once[1] < ANY_NUMBER:
         words = f"{most}" if fewest == most else f"{fewest} to {most}"
         notes.append(f"it was exported for {words} images at once: they go through it so, the last ones filled up")
     weights = WeightFile(checked_state(path, module.state_dict()), _facts(vetted.facts, path), _digest(content))
@@ -92,7 +93,7 @@ class ScriptFile:
         ]
         if not known:
             notes.append("taken for granted: the size of its images, the first usual one that it takes")
-        if module.images_at_once[1] < 2**31:
+        if module.images_at_once[1] < ANY_NUMBER:
             notes.append(f"it takes just {module.images_at_once[1]} images at once: the last ones are filled up")
         return OpenedProgram(module, self.weights, found, (LAYER,), tuple(notes))
 

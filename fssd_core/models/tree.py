@@ -18,7 +18,7 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from fssd_core.block_ends import MAX_LAYERS, default_layers, kind_name
-from fssd_core.errors import ModelError
+from fssd_core.errors import ModelError, first_line
 from fssd_core.models.nets import Shape
 from fssd_core.runtime import evaluated, images_at_once
 from fssd_core.taps import Tap, first_tensor, read_tap
@@ -152,7 +152,7 @@ def _look(module: nn.Module, input_shape: Shape) -> _Seen:
             return _forward(module, input_shape, meta=False)
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
             words = "x".join(map(str, input_shape))
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            first = first_line(error)
             raise ModelError(
                 f"images of shape {words} (channels x height x width) do not fit this model: {first}; give its input "
                 "shape"
